@@ -1,0 +1,35 @@
+//! Yunting's kinds: Rust types, the CEL rules that guard them, conditions, labels and names.
+//!
+//! Owns: what a custom resource looks like and what is refused about a single object. The CRD YAML in
+//! `yaml/` is generated from here by `crdgen`.
+//! Must never: talk to a server, read a clock, or know how an object is carried out (that is
+//! `controller/plan`).
+
+pub mod bureau;
+pub mod common;
+pub mod conditions;
+pub mod generate;
+pub mod hall;
+pub mod hall_slice;
+pub mod labels;
+pub mod names;
+pub mod resources;
+pub mod site;
+pub mod slice_record;
+pub mod template;
+pub mod vdc;
+pub mod vdc_slice;
+
+pub use bureau::{Bureau, BureauSpec, BureauStatus};
+pub use hall::{Hall, HallSpec, HallStatus};
+pub use hall_slice::{HallSlice, HallSliceSpec, HallSliceStatus};
+pub use site::{Site, SiteReport, SiteReportSpec, SiteReportStatus, SiteSpec, SiteStatus};
+pub use slice_record::{SliceRecord, SliceRecordSpec};
+pub use template::{VdcTemplate, VdcTemplateSpec};
+pub use vdc::{VdcSpec, VdcStatus, VirtualDataCenter};
+pub use vdc_slice::{VdcSlice, VdcSliceSpec, VdcSliceStatus};
+
+/// API group of every kind here.
+pub const GROUP: &str = "yunting.io";
+/// The one served version.
+pub const VERSION: &str = "v1alpha1";
