@@ -1,1 +1,7 @@
-//! placeholder
+//! Yunting's decisions as pure functions: total, no client, runtime, clock, randomness or logging.
+//!
+//! Owns: where a VDC goes, how its quota is split, what objects VDCs and halls become at a site, what may be
+//! written for whom, and how status sums up.
+//! Must never: do input or output. What time it is comes in as an argument.
+
+pub mod object;
