@@ -1,1 +1,16 @@
-//! placeholder
+//! Yunting's controllers. One binary, one subcommand per role; each role is a list of reconcilers of five
+//! steps: observe, validate, plan, apply, status.
+//!
+//! Decisions are in `yunting-plan`; the one writer is [`writer`]; clock and metrics come in through [`context`].
+
+pub mod cache;
+pub mod context;
+pub mod error;
+pub mod hub;
+pub mod hub_client;
+pub mod lease;
+pub mod metrics;
+pub mod ops;
+pub mod queue;
+pub mod site;
+pub mod writer;

@@ -1,0 +1,39 @@
+//! What every reconciler gets from outside: the clock and the metrics. The only module that reads a clock.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use crate::metrics::Metrics;
+
+/// Where time and metrics come from.
+#[derive(Clone)]
+pub struct Context {
+    clock: fn() -> Timestamp,
+    /// Counters of this process.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Context {
+    /// With the machine's clock.
+    pub fn new(metrics: Arc<Metrics>) -> Self {
+        #[allow(clippy::disallowed_methods)] // the one place that reads the wall clock
+        Self { clock: Timestamp::now, metrics }
+    }
+
+    /// With a clock of a test's own.
+    pub fn with_clock(clock: fn() -> Timestamp, metrics: Arc<Metrics>) -> Self {
+        Self { clock, metrics }
+    }
+
+    /// Now, as objects carry it: whole seconds.
+    pub fn now(&self) -> Time {
+        Time(self.timestamp().round(jiff::Unit::Second).unwrap_or_else(|_| self.timestamp()))
+    }
+
+    /// Now.
+    pub fn timestamp(&self) -> Timestamp {
+        (self.clock)()
+    }
+}

@@ -1,0 +1,83 @@
+//! Command line of the controllers: role, kubeconfigs, identity. Everything else is in the library.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+use yunting_controller::{hub, site};
+
+/// Yunting's controllers: one subcommand per role.
+#[derive(Parser)]
+#[command(name = "yunting-controller", version)]
+struct Arguments {
+    #[command(subcommand)]
+    role: Role,
+}
+
+#[derive(Subcommand)]
+enum Role {
+    /// Turns bureaus, VDCs and halls into slices for sites. One of all running is active.
+    Hub {
+        /// Kubeconfig of the hub; each of its contexts is one hub API server.
+        #[arg(long, env = "YUNTING_HUB_KUBECONFIG")]
+        kubeconfig: PathBuf,
+        /// Name of this instance in the leader Lease.
+        #[arg(long, env = "YUNTING_IDENTITY")]
+        identity: String,
+        /// Address of /metrics, /healthz and /readyz.
+        #[arg(long, default_value = "127.0.0.1:9091")]
+        listen: SocketAddr,
+    },
+    /// Makes one site's slices true.
+    Site {
+        /// Name of the site.
+        #[arg(long, env = "YUNTING_SITE")]
+        site: String,
+        /// Kubeconfig of the hub for this site; each of its contexts is one hub API server.
+        #[arg(long)]
+        hub_kubeconfig: PathBuf,
+        /// Kubeconfig of the site's own cluster; each of its contexts is one API server.
+        #[arg(long)]
+        site_kubeconfig: PathBuf,
+        /// Address of /metrics, /healthz and /readyz.
+        #[arg(long, default_value = "127.0.0.1:9092")]
+        listen: SocketAddr,
+    },
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,kube=warn"));
+    tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(std::io::stderr).init();
+    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
+        tracing::error!("another TLS provider was installed first");
+        return ExitCode::FAILURE;
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(%error, "cannot start the run-time");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(run(arguments.role)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(role: Role) -> anyhow::Result<()> {
+    match role {
+        Role::Hub { kubeconfig, identity, listen } => {
+            hub::run(hub::Options { kubeconfig, identity, listen }).await
+        }
+        Role::Site { site, hub_kubeconfig, site_kubeconfig, listen } => {
+            site::run(site::Options { site, hub_kubeconfig, site_kubeconfig, listen }).await
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! Work queue of a controller: a key is worked on by one task at a time, woken keys are merged, concurrency is
+//! bounded, failures come back later and later.
+//!
+//! kube-runtime's `applier` was not taken: it knows only keys of one kind whose objects exist, and a record or
+//! slice must also be worked on when what woke it has gone.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt::Display;
+use std::hash::Hash;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::error::{Classified, backoff, chain};
+use crate::metrics::Metrics;
+
+/// What a reconcile asks of the queue when it ends well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Nothing: a watch will wake the key.
+    Wait,
+    /// The key again after this time, for what no watch shows.
+    After(Duration),
+}
+
+/// Sending side: wakes keys.
+#[derive(Debug)]
+pub struct Waker<K>(mpsc::UnboundedSender<K>);
+
+impl<K> Clone for Waker<K> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<K> Waker<K> {
+    /// Wakes a key. A queue that has ended has nothing to wake.
+    pub fn wake(&self, key: K) {
+        let _ = self.0.send(key);
+    }
+}
+
+/// Receiving side: runs reconciles.
+#[derive(Debug)]
+pub struct Queue<K> {
+    name: &'static str,
+    receiver: mpsc::UnboundedReceiver<K>,
+}
+
+/// A queue and its waker.
+pub fn queue<K>(name: &'static str) -> (Waker<K>, Queue<K>) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    (Waker(sender), Queue { name, receiver })
+}
+
+struct State<K> {
+    due: HashMap<K, Instant>,
+    order: BTreeMap<(Instant, u64), K>,
+    running: HashSet<K>,
+    woken: HashSet<K>,
+    attempts: HashMap<K, u32>,
+    sequence: u64,
+}
+
+impl<K: Clone + Eq + Hash> State<K> {
+    fn new() -> Self {
+        Self {
+            due: HashMap::new(),
+            order: BTreeMap::new(),
+            running: HashSet::new(),
+            woken: HashSet::new(),
+            attempts: HashMap::new(),
+            sequence: 0,
+        }
+    }
+
+    /// The earlier time wins; a key that runs is remembered and runs once more.
+    fn schedule(&mut self, key: K, at: Instant) {
+        if self.running.contains(&key) {
+            self.woken.insert(key);
+            return;
+        }
+        if self.due.get(&key).is_some_and(|due| *due <= at) {
+            return;
+        }
+        if self.due.insert(key.clone(), at).is_some() {
+            self.order.retain(|_, k| *k != key);
+        }
+        self.sequence += 1;
+        self.order.insert((at, self.sequence), key);
+    }
+
+    fn next_due(&self) -> Option<Instant> {
+        self.order.keys().next().map(|(at, _)| *at)
+    }
+
+    fn take(&mut self, now: Instant) -> Option<K> {
+        let entry = self.order.first_entry().filter(|e| e.key().0 <= now)?;
+        let key = entry.remove();
+        self.due.remove(&key);
+        self.running.insert(key.clone());
+        Some(key)
+    }
+
+    fn finished(&mut self, key: K, next: Option<Duration>, now: Instant) {
+        self.running.remove(&key);
+        if self.woken.remove(&key) {
+            self.schedule(key, now);
+        } else if let Some(after) = next {
+            self.schedule(key, now + after);
+        }
+    }
+}
+
+impl<K: Clone + Eq + Hash + Display + Send + 'static> Queue<K> {
+    /// Runs until cancelled or until a reconcile panics, then lets running reconciles end.
+    pub async fn run<F, Fut, E>(mut self, concurrency: usize, metrics: Arc<Metrics>, stop: CancellationToken, reconcile: F)
+    where
+        F: Fn(K) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<Next, E>> + Send + 'static,
+        E: Classified + Send + 'static,
+    {
+        let mut state: State<K> = State::new();
+        let mut tasks: JoinSet<(K, Result<Next, E>, Duration)> = JoinSet::new();
+        loop {
+            while tasks.len() < concurrency
+                && let Some(key) = state.take(Instant::now())
+            {
+                let work = reconcile(key.clone());
+                tasks.spawn(async move {
+                    let began = Instant::now();
+                    let result = work.await;
+                    (key, result, began.elapsed())
+                });
+            }
+            metrics.queue.with_label_values(&[self.name]).set(i64::try_from(state.due.len()).unwrap_or(i64::MAX));
+            let wait = state.next_due().filter(|_| tasks.len() < concurrency);
+            tokio::select! {
+                () = stop.cancelled() => break,
+                key = self.receiver.recv() => match key {
+                    Some(key) => state.schedule(key, Instant::now()),
+                    None => break,
+                },
+                Some(done) = tasks.join_next() => if !self.end(&mut state, &metrics, done) { break },
+                () = sleep_until(wait), if wait.is_some() => (),
+            }
+        }
+        while tasks.join_next().await.is_some() {}
+    }
+
+    fn end<E: Classified>(
+        &self,
+        state: &mut State<K>,
+        metrics: &Metrics,
+        done: Result<(K, Result<Next, E>, Duration), tokio::task::JoinError>,
+    ) -> bool {
+        let Ok((key, result, took)) = done else {
+            // Its key would never be worked on again, so the process must not go on as if well.
+            tracing::error!(controller = self.name, "a reconcile panicked; the controller stops");
+            metrics.reconciles.with_label_values(&[self.name, "panic"]).inc();
+            return false;
+        };
+        metrics.duration.with_label_values(&[self.name]).observe(took.as_secs_f64());
+        let next = match result {
+            Ok(next) => {
+                state.attempts.remove(&key);
+                metrics.reconciles.with_label_values(&[self.name, "ok"]).inc();
+                match next {
+                    Next::Wait => None,
+                    Next::After(after) => Some(after),
+                }
+            }
+            Err(error) => {
+                let attempt = state.attempts.entry(key.clone()).or_default();
+                let after = backoff(error.class(), *attempt);
+                *attempt = attempt.saturating_add(1);
+                metrics.reconciles.with_label_values(&[self.name, error.label()]).inc();
+                tracing::warn!(controller = self.name, object = %key, error = chain(&error), retry = ?after, "reconcile failed");
+                after
+            }
+        };
+        state.finished(key, next, Instant::now());
+        true
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    if let Some(at) = at {
+        tokio::time::sleep_until(at).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_waits_once_at_its_earliest_time() {
+        let (mut state, now) = (State::new(), Instant::now());
+        state.schedule("a", now + Duration::from_secs(5));
+        state.schedule("a", now);
+        state.schedule("a", now + Duration::from_secs(9));
+        assert_eq!(state.take(now), Some("a"));
+        assert_eq!(state.take(now + Duration::from_secs(10)), None);
+    }
+
+    #[test]
+    fn a_key_woken_while_it_runs_runs_once_more() {
+        let (mut state, now) = (State::new(), Instant::now());
+        state.schedule("a", now);
+        assert_eq!(state.take(now), Some("a"));
+        state.schedule("a", now);
+        state.schedule("a", now);
+        assert_eq!(state.take(now), None);
+        state.finished("a", None, now);
+        assert_eq!(state.take(now), Some("a"));
+        state.finished("a", None, now);
+        assert_eq!(state.take(now), None);
+    }
+}
