@@ -46,7 +46,8 @@ pub struct VdcSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template_ref: Option<NameRef>,
     /// Upper limit of everything that runs in the VDC, over all its sites and namespaces. `cpu`, `memory` and
-    /// `pods` must be given here or by the template; other absent resources are zero.
+    /// `pods` must be given here or by the template. Absent `storage`, `gpu` and `loadBalancers` are zero, absent
+    /// `services` not limited.
     #[serde(default)]
     pub quota: Quota,
     /// Where the VDC lives.

@@ -5,7 +5,7 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use crate::common::{self, Desired, Member, Quota, SliceSource};
-use crate::site::Overcommit;
+use crate::site::{Overcommit, Providers};
 use crate::vdc::{Access, Isolation, KeyProvider, LifecycleState, SiteRole, Transport};
 
 /// What one site has to make true for one VDC.
@@ -67,6 +67,9 @@ pub struct VdcSliceSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub storage_class: Option<String>,
+    /// What the site has to enforce network, encryption and front door, as its `Site` says.
+    #[serde(default)]
+    pub providers: Providers,
     /// People of the bureau and their roles.
     #[serde(default)]
     #[schemars(length(max = 64))]

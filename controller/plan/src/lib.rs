@@ -5,3 +5,7 @@
 //! Must never: do input or output. What time it is comes in as an argument.
 
 pub mod object;
+pub mod placement;
+pub mod quota;
+pub mod slices;
+pub mod summary;
