@@ -32,8 +32,20 @@ impl Context {
         Time(self.timestamp().round(jiff::Unit::Second).unwrap_or_else(|_| self.timestamp()))
     }
 
+    /// Random bytes from the TLS provider's generator.
+    pub fn random(&self, bytes: usize) -> Result<Vec<u8>, RandomFailed> {
+        let mut buffer = vec![0; bytes];
+        rustls::crypto::aws_lc_rs::default_provider().secure_random.fill(&mut buffer).map_err(|_| RandomFailed)?;
+        Ok(buffer)
+    }
+
     /// Now.
     pub fn timestamp(&self) -> Timestamp {
         (self.clock)()
     }
 }
+
+/// The system gave no random bytes.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("the system gave no random bytes; nothing secret can be made")]
+pub struct RandomFailed;

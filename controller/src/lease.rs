@@ -18,13 +18,15 @@ use tokio::time::Instant;
 use yunting_plan::object::{Key, api_kind};
 
 use crate::context::Context;
-use crate::error::chain;
+use crate::error::{Class, Classified, chain};
 use crate::writer::{Writer, path};
 
 /// Time without a renewal after which others take over.
 const DURATION: Duration = Duration::from_secs(10);
 /// Time between renewals.
 const RENEW: Duration = Duration::from_secs(3);
+/// Time between tries to take a free lead.
+const RETRY: Duration = Duration::from_secs(1);
 /// Time without a successful renewal after which the holder gives up; below [`DURATION`].
 const GIVE_UP: Duration = Duration::from_secs(7);
 
@@ -52,8 +54,8 @@ impl Elector {
         Self { client, writer, context, key, identity: identity.to_owned() }
     }
 
-    /// Waits until this process leads.
-    pub async fn lead(&self) -> Leadership {
+    /// Waits until this process leads. `left` is called when the server did not take the try.
+    pub async fn lead(&self, left: &impl Fn()) -> Leadership {
         loop {
             let seen = self.wait_until_free().await;
             match self.take(seen).await {
@@ -62,7 +64,12 @@ impl Elector {
                     self.context.metrics.leader.set(1);
                     return leadership;
                 }
-                Err(error) => tracing::info!(error = chain(&error), "another instance took the lead, or the server did not answer"),
+                Err(error) if error.class() == Class::Conflict => tracing::info!("another instance took the lead"),
+                Err(error) => {
+                    tracing::warn!(error = chain(&error), "the lead could not be taken");
+                    left();
+                    tokio::time::sleep(RETRY).await;
+                }
             }
         }
     }

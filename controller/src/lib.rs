@@ -8,6 +8,7 @@ pub mod context;
 pub mod error;
 pub mod hub;
 pub mod hub_client;
+pub mod kinds;
 pub mod lease;
 pub mod metrics;
 pub mod ops;

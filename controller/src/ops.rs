@@ -54,3 +54,17 @@ async fn readyz(State(ops): State<Ops>) -> (StatusCode, &'static str) {
         (StatusCode::SERVICE_UNAVAILABLE, "not ready: caches are not filled or another instance leads\n")
     }
 }
+
+/// Cancels on SIGTERM or SIGINT.
+pub async fn stop_on_signal(stop: CancellationToken) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        tracing::error!("signals cannot be watched; the process ends only by SIGKILL");
+        return;
+    };
+    tokio::select! {
+        _ = term.recv() => (),
+        _ = int.recv() => (),
+    }
+    stop.cancel();
+}

@@ -29,7 +29,7 @@ pub enum Next {
 
 /// Sending side: wakes keys.
 #[derive(Debug)]
-pub struct Waker<K>(mpsc::UnboundedSender<K>);
+pub struct Waker<K>(mpsc::UnboundedSender<(K, Duration)>);
 
 impl<K> Clone for Waker<K> {
     fn clone(&self) -> Self {
@@ -40,7 +40,12 @@ impl<K> Clone for Waker<K> {
 impl<K> Waker<K> {
     /// Wakes a key. A queue that has ended has nothing to wake.
     pub fn wake(&self, key: K) {
-        let _ = self.0.send(key);
+        self.wake_after(key, Duration::ZERO);
+    }
+
+    /// Wakes a key after a while, so that what comes in between is worked on once. An earlier wake wins.
+    pub fn wake_after(&self, key: K, after: Duration) {
+        let _ = self.0.send((key, after));
     }
 }
 
@@ -48,7 +53,7 @@ impl<K> Waker<K> {
 #[derive(Debug)]
 pub struct Queue<K> {
     name: &'static str,
-    receiver: mpsc::UnboundedReceiver<K>,
+    receiver: mpsc::UnboundedReceiver<(K, Duration)>,
 }
 
 /// A queue and its waker.
@@ -142,7 +147,7 @@ impl<K: Clone + Eq + Hash + Display + Send + 'static> Queue<K> {
             tokio::select! {
                 () = stop.cancelled() => break,
                 key = self.receiver.recv() => match key {
-                    Some(key) => state.schedule(key, Instant::now()),
+                    Some((key, after)) => state.schedule(key, Instant::now() + after),
                     None => break,
                 },
                 Some(done) = tasks.join_next() => if !self.end(&mut state, &metrics, done) { break },

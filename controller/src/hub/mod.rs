@@ -1,7 +1,29 @@
-//! placeholder
+//! The hub's controllers: sites, bureaus, VDCs and halls. One of all running instances is active.
+
+mod bureau;
+mod hall;
+mod liveness;
+mod secrets;
+mod site;
+mod vdc;
+mod world;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tokio_util::sync::CancellationToken;
+use yunting_crds::labels;
+
+use crate::context::Context;
+use crate::hub_client::Servers;
+use crate::lease::Elector;
+use crate::metrics::Metrics;
+use crate::ops::{self, Readiness};
+use crate::queue::{Queue, queue};
+use crate::writer::Writer;
+use world::{ObjectKey, Wakers, World};
 
 /// How a hub controller is started.
 pub struct Options {
@@ -13,7 +35,88 @@ pub struct Options {
     pub listen: SocketAddr,
 }
 
-/// Runs until stopped.
-pub async fn run(_options: Options) -> anyhow::Result<()> {
-    Ok(())
+/// Reconciles at once per controller.
+const CONCURRENCY: usize = 8;
+/// Name of the leader Lease in `yunting-system`.
+const LEASE: &str = "yunting-hub";
+
+struct Queues {
+    sites: Queue<ObjectKey>,
+    bureaus: Queue<ObjectKey>,
+    vdcs: Queue<ObjectKey>,
+    halls: Queue<ObjectKey>,
+}
+
+/// Runs until stopped or until the lead is lost.
+pub async fn run(options: Options) -> anyhow::Result<()> {
+    let stop = CancellationToken::new();
+    tokio::spawn(ops::stop_on_signal(stop.clone()));
+    let metrics = Arc::new(Metrics::new()?);
+    let context = Context::new(metrics.clone());
+    let readiness = Readiness::default();
+    let serve = ops::serve(options.listen, metrics.clone(), readiness.clone(), stop.clone());
+    let serve = tokio::spawn(serve);
+    let servers = Servers::open("hub", &options.kubeconfig, metrics.clone()).await?;
+    let writer = Writer::new(servers.client.clone(), metrics);
+    let elector = Elector::new(
+        servers.client.clone(),
+        writer.clone(),
+        context.clone(),
+        labels::SYSTEM_NAMESPACE,
+        LEASE,
+        &options.identity,
+    );
+    let leave = || servers.leave();
+    let leadership = tokio::select! {
+        leadership = elector.lead(&leave) => leadership,
+        () = stop.cancelled() => return Ok(()),
+        served = serve => return served?.with_context(|| format!("cannot serve on {}", options.listen)),
+    };
+    let work = work(&servers, writer, context, leadership.term, readiness, &stop);
+    tokio::select! {
+        result = work => result,
+        () = elector.hold(leadership, leave) => anyhow::bail!("the lead was lost: another instance goes on"),
+        () = stop.cancelled() => Ok(()),
+    }
+}
+
+async fn work(
+    servers: &Servers,
+    writer: Writer,
+    context: Context,
+    term: i64,
+    readiness: Readiness,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    let (sites_waker, sites) = queue("hub-site");
+    let (bureaus_waker, bureaus) = queue("hub-bureau");
+    let (vdcs_waker, vdcs) = queue("hub-vdc");
+    let (halls_waker, halls) = queue("hub-hall");
+    let wakers = Wakers { sites: sites_waker, bureaus: bureaus_waker, vdcs: vdcs_waker, halls: halls_waker };
+    let queues = Queues { sites, bureaus, vdcs, halls };
+    let world = World::start(&servers.client, writer, context, term, wakers, stop).await?;
+    readiness.set(true);
+    tracing::info!("caches are filled");
+    run_queues(Arc::new(world), queues, stop).await;
+    anyhow::bail!("a controller stopped")
+}
+
+async fn run_queues(world: Arc<World>, queues: Queues, stop: &CancellationToken) {
+    let metrics = world.context.metrics.clone();
+    macro_rules! reconcile {
+        ($queue:expr, $module:ident) => {{
+            let world = world.clone();
+            $queue.run(CONCURRENCY, metrics.clone(), stop.clone(), move |key| {
+                let world = world.clone();
+                async move { $module::reconcile(&world, &key).await }
+            })
+        }};
+    }
+    tokio::select! {
+        () = reconcile!(queues.sites, site) => (),
+        () = reconcile!(queues.bureaus, bureau) => (),
+        () = reconcile!(queues.vdcs, vdc) => (),
+        () = reconcile!(queues.halls, hall) => (),
+        () = liveness::watch_over(world.clone()) => (),
+    }
 }

@@ -1,0 +1,69 @@
+//! What is known about a VDC: read from caches, no decision.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use kube::ResourceExt;
+use yunting_crds::conditions::{READY, State, state_of};
+use yunting_crds::names::{BUREAU_NAMESPACE_PREFIX, SliceKind, SiteName, slice};
+use yunting_crds::{Bureau, Site, VdcSlice, VdcTemplate, VirtualDataCenter};
+
+use crate::hub::world::{ObjectKey, World};
+
+/// What is known about a VDC.
+pub(super) struct Seen {
+    pub(super) vdc: Arc<VirtualDataCenter>,
+    /// Uid of the VDC.
+    pub(super) uid: String,
+    /// Name of the bureau whose namespace it is in.
+    pub(super) bureau_name: String,
+    pub(super) bureau: Option<Arc<Bureau>>,
+    pub(super) template: Option<Arc<VdcTemplate>>,
+    /// Every site.
+    pub(super) sites: BTreeMap<String, SeenSite>,
+    /// Its slices by site.
+    pub(super) slices: BTreeMap<String, Arc<VdcSlice>>,
+    /// Names of halls that run in it.
+    pub(super) halls: Vec<String>,
+}
+
+/// What is known about a site.
+pub(super) struct SeenSite {
+    pub(super) site: Arc<Site>,
+    /// Its beat is fresh.
+    pub(super) fresh: bool,
+    /// Fresh, and its policies are enforced.
+    pub(super) ready: bool,
+}
+
+/// Gathers it; nothing when the VDC is not there.
+pub(super) fn observe(world: &World, key: &ObjectKey) -> Option<Seen> {
+    let vdc = world.vdcs.get(&key.namespace, &key.name)?;
+    let uid = vdc.uid()?;
+    let bureau_name = key.namespace.strip_prefix(BUREAU_NAMESPACE_PREFIX)?.to_owned();
+    let sites = seen_sites(world);
+    let slice_name = slice(SliceKind::Vdc, &uid);
+    let mine = world.vdc_slices.select(|s| s.name_any() == slice_name && s.spec.source.uid == uid);
+    let by_site = |s: Arc<VdcSlice>| s.namespace().as_deref().and_then(SiteName::from_namespace).map(|n| (n.to_string(), s.clone()));
+    let in_it = world.halls.select(|h| h.namespace().as_deref() == Some(&key.namespace) && h.spec.vdc_ref.name == key.name);
+    Some(Seen {
+        uid,
+        bureau: world.bureaus.get_cluster(&bureau_name),
+        template: vdc.spec.template_ref.as_ref().and_then(|t| world.templates.get_cluster(&t.name)),
+        sites,
+        slices: mine.into_iter().filter_map(by_site).collect(),
+        halls: in_it.iter().map(|h| h.name_any()).collect(),
+        bureau_name,
+        vdc,
+    })
+}
+
+fn seen_sites(world: &World) -> BTreeMap<String, SeenSite> {
+    let seen = |site: Arc<Site>| {
+        let name = site.name_any();
+        let fresh = world.liveness.fresh(&name);
+        let ready = fresh && site.status.as_ref().is_some_and(|s| state_of(&s.conditions, READY) == State::True);
+        (name, SeenSite { site, fresh, ready })
+    };
+    world.sites.all().into_iter().map(seen).collect()
+}

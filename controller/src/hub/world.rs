@@ -1,0 +1,328 @@
+//! Everything the hub has seen: caches of its kinds, the ledger of promises, the sites' beats; and who is woken
+//! by what. No decision is made here.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::api::rbac::v1::RoleBinding;
+use kube::core::DeserializeGuard;
+use kube::runtime::watcher;
+use kube::{Api, Client, Resource, ResourceExt};
+use tokio_util::sync::CancellationToken;
+use yunting_crds::conditions::{QUOTA_ENFORCED, READY, State, state_of};
+use yunting_crds::{Bureau, Hall, HallSlice, Site, SiteReport, VdcSlice, VdcTemplate, VirtualDataCenter, labels, names};
+use yunting_plan::quota::ledger::{Grant, Ledger};
+use yunting_plan::slices::share_of;
+
+use super::liveness::Liveness;
+use super::secrets::HashKey;
+use crate::cache::{Cache, Cached};
+use crate::context::Context;
+use crate::queue::Waker;
+use crate::writer::Writer;
+
+/// Time for which changes of slices are gathered before their resource is summed up again.
+const GATHER: Duration = Duration::from_millis(100);
+/// The same for the sums over a site or bureau, which nobody waits for.
+const GATHER_SUMS: Duration = Duration::from_secs(1);
+
+/// Name of an object of one of our kinds; the namespace is empty for cluster-scoped ones.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct ObjectKey {
+    pub(super) namespace: String,
+    pub(super) name: String,
+}
+
+impl fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.namespace.is_empty() { f.write_str(&self.name) } else { write!(f, "{}/{}", self.namespace, self.name) }
+    }
+}
+
+/// Key of an object.
+pub(super) fn key<K: Resource>(object: &K) -> ObjectKey {
+    ObjectKey { namespace: object.namespace().unwrap_or_default(), name: object.name_any() }
+}
+
+fn cluster(name: &str) -> ObjectKey {
+    ObjectKey { namespace: String::new(), name: name.to_owned() }
+}
+
+/// Wakers of the hub's queues.
+#[derive(Clone)]
+pub(super) struct Wakers {
+    pub(super) sites: Waker<ObjectKey>,
+    pub(super) bureaus: Waker<ObjectKey>,
+    pub(super) vdcs: Waker<ObjectKey>,
+    pub(super) halls: Waker<ObjectKey>,
+}
+
+impl Wakers {
+    fn bureau_of(&self, namespace: &str) {
+        if let Some(bureau) = names::BureauName::from_namespace(namespace) {
+            self.bureaus.wake_after(cluster(bureau.as_str()), GATHER_SUMS);
+        }
+    }
+
+    fn vdc_slice(&self, slice: &VdcSlice) {
+        let source = &slice.spec.source;
+        let namespace = format!("{}{}", names::BUREAU_NAMESPACE_PREFIX, source.bureau);
+        self.vdcs.wake_after(ObjectKey { namespace: namespace.clone(), name: source.name.clone() }, GATHER);
+        self.bureau_of(&namespace);
+        if let Some(site) = slice.namespace().as_deref().and_then(names::SiteName::from_namespace) {
+            self.sites.wake_after(cluster(site.as_str()), GATHER_SUMS);
+        }
+    }
+
+    fn hall_slice(&self, slice: &HallSlice) {
+        let source = &slice.spec.source;
+        let namespace = format!("{}{}", names::BUREAU_NAMESPACE_PREFIX, source.bureau);
+        self.halls.wake_after(ObjectKey { namespace, name: source.name.clone() }, GATHER);
+    }
+}
+
+/// What has been seen, and what is needed to act on it.
+pub(super) struct World {
+    pub(super) context: Context,
+    pub(super) writer: Writer,
+    pub(super) wakers: Wakers,
+    /// Term of this leader.
+    pub(super) term: i64,
+    pub(super) sites: Cache<Site>,
+    pub(super) reports: Cache<SiteReport>,
+    pub(super) bureaus: Cache<Bureau>,
+    pub(super) templates: Cache<VdcTemplate>,
+    pub(super) vdcs: Cache<VirtualDataCenter>,
+    pub(super) vdc_slices: Cache<VdcSlice>,
+    pub(super) halls: Cache<Hall>,
+    pub(super) hall_slices: Cache<HallSlice>,
+    pub(super) namespaces: Cache<Namespace>,
+    pub(super) role_bindings: Cache<RoleBinding>,
+    /// Secrets of bureaus that halls may read, and our copies of them.
+    pub(super) secrets: Cache<Secret>,
+    pub(super) liveness: Arc<Liveness>,
+    pub(super) hash_key: HashKey,
+    ledger: Mutex<Ledger>,
+}
+
+struct Starter<'a> {
+    client: &'a Client,
+    context: &'a Context,
+    stop: &'a CancellationToken,
+}
+
+impl Starter<'_> {
+    fn all<K: Cached>(&self, config: watcher::Config, touched: impl Fn(&K) + Send + 'static) -> Cache<K> {
+        let api: Api<DeserializeGuard<K>> = Api::all(self.client.clone());
+        Cache::start(api, config, self.context.metrics.clone(), self.stop.clone(), touched)
+    }
+}
+
+impl World {
+    /// Starts every watch and waits until each has seen everything; then rebuilds the ledger.
+    pub(super) async fn start(
+        client: &Client,
+        writer: Writer,
+        context: Context,
+        term: i64,
+        wakers: Wakers,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<Self> {
+        let hash_key = HashKey::open(client, &writer, &context).await?;
+        let start = Starter { client, context: &context, stop };
+        let any = watcher::Config::default;
+        let ours = || watcher::Config::default().labels(&format!("{}={}", labels::MANAGED_BY, labels::MANAGER));
+        let w = wakers.clone();
+        let halls_of = Late::default();
+        let vdcs: Cache<VirtualDataCenter> = start.all(any(), {
+            let (w, halls) = (w.clone(), halls_of.clone());
+            move |v: &VirtualDataCenter| {
+                w.vdcs.wake(key(v));
+                halls.wake_of(&w, v);
+                w.bureau_of(&v.namespace().unwrap_or_default());
+            }
+        });
+        let halls: Cache<Hall> = start.all(any(), {
+            let (w, vdcs_of_halls, late) = (w.clone(), vdcs.clone(), halls_of.clone());
+            move |h: &Hall| {
+                w.halls.wake(key(h));
+                // Its leaving may free its host, its room and its VDC.
+                if h.metadata.deletion_timestamp.is_some() {
+                    halls_leaving(&w, &vdcs_of_halls, &late, h);
+                }
+                w.bureau_of(&h.namespace().unwrap_or_default());
+            }
+        });
+        halls_of.set(halls.clone());
+        let vdc_slices = start.all(any(), { let w = w.clone(); move |s: &VdcSlice| w.vdc_slice(s) });
+        let hall_slices = start.all(any(), { let w = w.clone(); move |s: &HallSlice| w.hall_slice(s) });
+        let templates = start.all(any(), { let w = w.clone(); let vdcs = vdcs.clone(); move |t: &VdcTemplate| template_touched(&w, &vdcs, t) });
+        let sites = start.all(any(), { let w = w.clone(); let vdcs = vdcs.clone(); let seen = Seen::default(); move |s: &Site| site_touched(&w, &vdcs, &seen, s) });
+        let bureaus = start.all(any(), { let w = w.clone(); let vdcs = vdcs.clone(); let seen = Seen::default(); move |b: &Bureau| bureau_touched(&w, &vdcs, &seen, b) });
+        let reports = start.all(any(), { let w = w.clone(); move |r: &SiteReport| w.sites.wake(cluster(&r.spec.site)) });
+        let namespaces = start.all(ours(), { let w = w.clone(); move |n: &Namespace| namespace_touched(&w, n) });
+        let role_bindings = start.all(ours(), { let w = w.clone(); move |r: &RoleBinding| binding_touched(&w, r) });
+        let secrets = start.all(any().labels(labels::VDC), { let w = w.clone(); let halls = halls.clone(); move |s: &Secret| secret_touched(&w, &halls, s) });
+        let liveness = Arc::new(Liveness::new(context.clone()));
+        let leases = start.all(any().labels(labels::SITE), { let l = liveness.clone(); move |lease: &Lease| l.beat(lease) });
+        let world = Self {
+            context: context.clone(), writer, wakers, term, sites, reports, bureaus, templates, vdcs, vdc_slices, halls,
+            hall_slices, namespaces, role_bindings, secrets, liveness, hash_key, ledger: Mutex::default(),
+        };
+        world.ready().await;
+        leases.ready().await;
+        world.rebuild_ledger();
+        Ok(world)
+    }
+
+    async fn ready(&self) {
+        self.sites.ready().await;
+        self.reports.ready().await;
+        self.bureaus.ready().await;
+        self.templates.ready().await;
+        self.vdcs.ready().await;
+        self.vdc_slices.ready().await;
+        self.halls.ready().await;
+        self.hall_slices.ready().await;
+        self.namespaces.ready().await;
+        self.role_bindings.ready().await;
+        self.secrets.ready().await;
+    }
+
+    /// Promises made before this leader came: they stand in the slices.
+    fn rebuild_ledger(&self) {
+        let mut grants: HashMap<String, Grant> = HashMap::new();
+        for slice in self.vdc_slices.all() {
+            let Some(site) = slice.namespace().as_deref().and_then(names::SiteName::from_namespace) else { continue };
+            let source = &slice.spec.source;
+            let grant = grants.entry(source.uid.clone()).or_default();
+            let share = share_of(&slice.spec);
+            grant.bureau.clone_from(&source.bureau);
+            grant.quota = std::mem::take(&mut grant.quota).plus(&share.total());
+            grant.sites.insert(site.to_string(), share);
+        }
+        let mut ledger = self.ledger();
+        for (uid, grant) in grants {
+            ledger.set(&uid, grant);
+        }
+    }
+
+    /// The ledger, for one decision: never held across an await.
+    pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wakes everything that lives at a site: its beat began or stopped, or what it offers changed.
+    pub(super) fn wake_residents(&self, site: &str) {
+        let namespace = format!("{}{site}", names::SITE_NAMESPACE_PREFIX);
+        self.vdc_slices.select(|s| s.namespace().as_deref() == Some(&namespace)).iter().for_each(|s| self.wakers.vdc_slice(s));
+        self.hall_slices.select(|s| s.namespace().as_deref() == Some(&namespace)).iter().for_each(|s| self.wakers.hall_slice(s));
+    }
+
+}
+
+/// The halls' cache, which begins after the VDCs' and is needed by its wakers.
+#[derive(Clone, Default)]
+struct Late(Arc<std::sync::OnceLock<Cache<Hall>>>);
+
+impl Late {
+    fn set(&self, halls: Cache<Hall>) {
+        let _ = self.0.set(halls);
+    }
+
+    /// Halls of a VDC wait for its place and its namespaces. Those not known yet wake by themselves.
+    fn wake_of(&self, w: &Wakers, vdc: &VirtualDataCenter) {
+        let Some(halls) = self.0.get() else { return };
+        let (namespace, name) = (vdc.namespace(), vdc.name_any());
+        let in_it = |h: &Hall| h.namespace() == namespace && h.spec.vdc_ref.name == name;
+        halls.select(in_it).iter().for_each(|h| w.halls.wake_after(key(h.as_ref()), GATHER));
+    }
+}
+
+fn halls_leaving(w: &Wakers, vdcs: &Cache<VirtualDataCenter>, halls: &Late, leaving: &Hall) {
+    if let Some(vdc) = vdcs.get(&leaving.namespace().unwrap_or_default(), &leaving.spec.vdc_ref.name) {
+        w.vdcs.wake_after(key(vdc.as_ref()), GATHER);
+        halls.wake_of(w, &vdc);
+    }
+}
+
+/// What was last seen of objects whose changes wake many others: only such a change wakes them, not each status.
+#[derive(Default)]
+struct Seen(Mutex<HashMap<String, (Option<i64>, bool)>>);
+
+impl Seen {
+    fn moved(&self, name: &str, now: (Option<i64>, bool)) -> bool {
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.insert(name.to_owned(), now) != Some(now)
+    }
+}
+
+fn template_touched(w: &Wakers, vdcs: &Cache<VirtualDataCenter>, template: &VdcTemplate) {
+    let name = template.name_any();
+    let uses = |v: &VirtualDataCenter| v.spec.template_ref.as_ref().is_some_and(|t| t.name == name);
+    vdcs.select(uses).iter().for_each(|v| w.vdcs.wake(key(v.as_ref())));
+}
+
+/// A site that begins or ends to offer itself, or offers something else, matters to its VDCs and to those without a place.
+fn site_touched(w: &Wakers, vdcs: &Cache<VirtualDataCenter>, seen: &Seen, site: &Site) {
+    w.sites.wake(key(site));
+    let ready = site.status.as_ref().is_some_and(|s| state_of(&s.conditions, READY) == State::True);
+    let name = site.name_any();
+    if seen.moved(&name, (site.metadata.generation, ready)) {
+        let concerned = |v: &VirtualDataCenter| {
+            let status = v.status.as_ref();
+            status.is_none_or(|s| s.active_site.is_none() || s.sites.iter().any(|x| x.site == name))
+        };
+        vdcs.select(concerned).iter().for_each(|v| w.vdcs.wake(key(v.as_ref())));
+    }
+}
+
+fn bureau_touched(w: &Wakers, vdcs: &Cache<VirtualDataCenter>, seen: &Seen, bureau: &Bureau) {
+    w.bureaus.wake(key(bureau));
+    if let Some(parent) = &bureau.spec.parent_ref {
+        w.bureaus.wake_after(cluster(&parent.name), GATHER_SUMS);
+    }
+    let fits = bureau.status.as_ref().is_some_and(|s| state_of(&s.conditions, QUOTA_ENFORCED) == State::True);
+    if seen.moved(&bureau.name_any(), (bureau.metadata.generation, fits)) {
+        let namespace = format!("{}{}", names::BUREAU_NAMESPACE_PREFIX, bureau.name_any());
+        let here = |v: &VirtualDataCenter| v.namespace().as_deref() == Some(&namespace);
+        vdcs.select(here).iter().for_each(|v| w.vdcs.wake(key(v.as_ref())));
+    }
+}
+
+fn namespace_touched(w: &Wakers, namespace: &Namespace) {
+    let name = namespace.name_any();
+    if let Some(site) = names::SiteName::from_namespace(&name) {
+        w.sites.wake(cluster(site.as_str()));
+    } else if let Some(bureau) = names::BureauName::from_namespace(&name) {
+        w.bureaus.wake(cluster(bureau.as_str()));
+    }
+}
+
+fn binding_touched(w: &Wakers, binding: &RoleBinding) {
+    let namespace = binding.namespace().unwrap_or_default();
+    if let Some(site) = names::SiteName::from_namespace(&namespace) {
+        w.sites.wake(cluster(site.as_str()));
+    } else if let Some(bureau) = names::BureauName::from_namespace(&namespace) {
+        w.bureaus.wake(cluster(bureau.as_str()));
+    }
+}
+
+/// A Secret of a bureau wakes the bureau's halls that read it; a copy of ours wakes all halls of its VDC.
+fn secret_touched(w: &Wakers, halls: &Cache<Hall>, secret: &Secret) {
+    let (namespace, name) = (secret.namespace().unwrap_or_default(), secret.name_any());
+    let copy_of = secret.labels().get(labels::VDC_UID);
+    let bureau = secret.labels().get(labels::BUREAU);
+    let reads = |h: &Hall| match (copy_of, bureau) {
+        (Some(_), Some(bureau)) => h.namespace() == Some(format!("{}{bureau}", names::BUREAU_NAMESPACE_PREFIX)),
+        _ => {
+            h.namespace().as_deref() == Some(&namespace)
+                && h.spec.components.iter().any(|c| c.secret_refs.iter().any(|r| r.name == name))
+        }
+    };
+    halls.select(reads).iter().for_each(|h| w.halls.wake_after(key(h.as_ref()), GATHER));
+}
