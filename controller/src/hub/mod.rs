@@ -5,6 +5,7 @@ mod hall;
 mod liveness;
 mod secrets;
 mod site;
+mod standing;
 mod vdc;
 mod world;
 

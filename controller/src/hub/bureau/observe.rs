@@ -1,0 +1,55 @@
+//! What is known about a bureau.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::rbac::v1::RoleBinding;
+use kube::ResourceExt;
+use yunting_crds::Bureau;
+use yunting_crds::names::BUREAU_NAMESPACE_PREFIX;
+use yunting_crds::resources::Amounts;
+
+use crate::hub::world::{ObjectKey, World};
+
+/// What is known about a bureau.
+pub(super) struct Seen {
+    pub(super) bureau: Arc<Bureau>,
+    /// Its hub namespace.
+    pub(super) namespace_name: String,
+    pub(super) namespace: Option<Arc<Namespace>>,
+    pub(super) bindings: Vec<Arc<RoleBinding>>,
+    pub(super) vdcs: usize,
+    pub(super) halls: usize,
+    /// Promised to its VDCs.
+    pub(super) promised: Amounts,
+    /// Bureaus carved from it.
+    pub(super) children: Vec<Arc<Bureau>>,
+    /// The bureau it is carved from, if it is named and there.
+    pub(super) parent: Option<Arc<Bureau>>,
+    /// Other bureaus carved from the same parent.
+    pub(super) siblings: Vec<Arc<Bureau>>,
+}
+
+/// Gathers it; nothing when the bureau is not there.
+pub(super) fn observe(world: &World, key: &ObjectKey) -> Option<Seen> {
+    let bureau = world.bureaus.get_cluster(&key.name)?;
+    let namespace_name = format!("{BUREAU_NAMESPACE_PREFIX}{}", key.name);
+    let parent_name = bureau.spec.parent_ref.as_ref().map(|p| p.name.clone());
+    let child_of = |name: &str| {
+        let name = name.to_owned();
+        world.bureaus.select(move |b| b.spec.parent_ref.as_ref().is_some_and(|p| p.name == name))
+    };
+    let siblings = parent_name.as_deref().map(child_of).unwrap_or_default();
+    Some(Seen {
+        namespace: world.namespaces.get_cluster(&namespace_name),
+        bindings: world.role_bindings.select(|b| b.namespace().as_deref() == Some(&namespace_name)),
+        vdcs: world.vdcs.select(|v| v.namespace().as_deref() == Some(&namespace_name)).len(),
+        halls: world.halls.select(|h| h.namespace().as_deref() == Some(&namespace_name)).len(),
+        promised: world.ledger().of_bureau(&key.name, ""),
+        children: child_of(&key.name),
+        parent: parent_name.and_then(|p| world.bureaus.get_cluster(&p)),
+        siblings: siblings.into_iter().filter(|b| b.name_any() != key.name).collect(),
+        namespace_name,
+        bureau,
+    })
+}

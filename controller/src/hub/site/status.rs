@@ -1,0 +1,75 @@
+//! What is said of a site: its own report, as far as its beat lets it be believed, and what is promised there.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use yunting_crds::common::Quota;
+use yunting_crds::conditions::{
+    CONNECTED, POLICIES_ENFORCED, READY, State, Statement, conditions, find, reason, say, state_of,
+};
+use yunting_crds::resources::Amounts;
+use yunting_crds::site::CapacitySource;
+use yunting_crds::{SiteReportStatus, SiteStatus};
+use yunting_plan::slices::room;
+use yunting_plan::summary::table;
+
+use super::observe::Seen;
+use crate::hub::world::World;
+
+/// The status as it is to be.
+pub(super) fn status(world: &World, seen: &Seen) -> SiteStatus {
+    let before = seen.site.status.clone().unwrap_or_default();
+    let report = seen.report.as_ref().and_then(|r| r.status.clone()).unwrap_or_default();
+    let (allocatable, source) = capacity(seen, &report);
+    let generation = seen.site.metadata.generation;
+    let connected = connected(seen);
+    let policies = policies(seen, &report.conditions);
+    let ready = ready(&connected, &policies);
+    let total = seen.promised.total();
+    SiteStatus {
+        observed_generation: generation,
+        conditions: conditions(&before.conditions, vec![ready, connected, policies], generation, &world.context.now()),
+        kubernetes_version: report.kubernetes_version,
+        yunting_version: report.yunting_version,
+        node_summary: Some(format!("{}/{}", report.ready_nodes, report.nodes)),
+        allocatable: Quota::from_amounts(&allocatable),
+        capacity_source: Some(source),
+        allocated: Quota::from_amounts(&total),
+        reserved: Quota::from_amounts(&seen.promised.reserved),
+        summary: table(&total, &room(&seen.site.spec, &allocatable)),
+    }
+}
+
+/// What a person declared overrides what nodes report, resource by resource.
+fn capacity(seen: &Seen, report: &SiteReportStatus) -> (Amounts, CapacitySource) {
+    let reported = report.allocatable.amounts().unwrap_or_default();
+    let declared = seen.site.spec.capacity.declared.as_ref().and_then(|d| d.amounts().ok());
+    match declared {
+        Some(declared) => {
+            let mut both = reported;
+            declared.iter().for_each(|(kind, amount)| both.set(kind, amount));
+            (both, CapacitySource::Declared)
+        }
+        None => (reported, CapacitySource::Reported),
+    }
+}
+
+fn connected(seen: &Seen) -> Statement {
+    if seen.fresh {
+        return say(CONNECTED, State::True, reason::AS_ASKED, "its beat is fresh");
+    }
+    say(CONNECTED, State::False, reason::SITE_SILENT, "no beat: the site is down, cut off, or its controller has not started")
+}
+
+fn policies(seen: &Seen, reported: &[Condition]) -> Statement {
+    let Some(said) = find(reported, POLICIES_ENFORCED).filter(|_| seen.fresh) else {
+        return say(POLICIES_ENFORCED, State::Unknown, if seen.fresh { reason::PENDING } else { reason::SITE_SILENT }, "the site has not reported it");
+    };
+    let why = if said.reason == reason::VERIFIED { reason::VERIFIED } else { reason::IN_PROGRESS };
+    say(POLICIES_ENFORCED, state_of(reported, POLICIES_ENFORCED), why, said.message.clone())
+}
+
+fn ready(connected: &Statement, policies: &Statement) -> Statement {
+    if connected.state != State::True {
+        return say(READY, State::Unknown, reason::SITE_SILENT, connected.message.clone());
+    }
+    say(READY, policies.state, policies.reason, policies.message.clone())
+}
