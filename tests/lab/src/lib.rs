@@ -1,1 +1,30 @@
-//! placeholder
+//! The lab: real Kubernetes sites on one machine, joined by a WAN that can be cut, each of which can lose power.
+//!
+//! `up` makes keys, namespaces and disks on the host ([`pki`], [`wan`], [`disk`]) and gives each site power
+//! ([`power`]). Everything else a site does itself, from its first process on ([`site`]). Nothing here is a
+//! simulation and nothing is part of the product: Yunting does not know that its sites are on one machine.
+// A command line tool prints.
+#![allow(clippy::print_stdout)]
+
+pub mod binaries;
+pub mod cli;
+pub mod client;
+pub mod cmd;
+pub mod daemon;
+pub mod disk;
+pub mod error;
+pub mod forward;
+pub mod hygiene;
+pub mod images;
+pub mod kubeconfig;
+pub mod packages;
+pub mod pki;
+pub mod power;
+pub mod progress;
+pub mod run;
+pub mod site;
+pub mod spec;
+pub mod state;
+pub mod status;
+pub mod up;
+pub mod wan;

@@ -1,0 +1,126 @@
+//! The command line: what a person types, nothing of how it is done.
+
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Real Kubernetes sites on one machine: three of them, a hub over all, and a WAN that can be cut.
+#[derive(Debug, Parser)]
+#[command(name = "yunting-lab", version)]
+pub struct Cli {
+    /// The lab's name; labs of different names run side by side.
+    #[arg(long, global = true, env = "YUNTING_LAB", default_value = "yunting")]
+    pub name: String,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start the lab, or finish what an earlier start began.
+    Up {
+        /// How many sites, one to three.
+        #[arg(long, default_value_t = 3)]
+        sites: usize,
+        /// The clusters only, without anything of Yunting.
+        #[arg(long)]
+        bare: bool,
+        /// The binary of our controllers; by default the one beside this program.
+        #[arg(long)]
+        controller_bin: Option<PathBuf>,
+    },
+    /// End the lab and remove everything it made.
+    Down,
+    /// Show sites, processes and forwards.
+    Status,
+    /// Print the path of a kubeconfig.
+    Kubeconfig {
+        /// A site, or `hub`.
+        place: String,
+    },
+    /// Take a site off the WAN, or part it from one other site.
+    Cut {
+        /// The site.
+        site: String,
+        /// Part it from this site only.
+        #[arg(long)]
+        from: Option<String>,
+        /// Lose only what the site sends; what others send still arrives.
+        #[arg(long)]
+        one_way: bool,
+    },
+    /// Undo cuts: of one site, or all.
+    Heal {
+        /// The site.
+        site: Option<String>,
+    },
+    /// Cut a site's power: processes and everything unsynced are gone at once.
+    Poweroff {
+        /// The site.
+        site: String,
+    },
+    /// Switch a site on again, with what its disk holds.
+    Poweron {
+        /// The site.
+        site: String,
+    },
+    /// Stop a process with SIGSTOP.
+    Pause {
+        /// The site.
+        site: String,
+        /// The process, as `status` names it.
+        process: String,
+    },
+    /// Let a paused process go on.
+    Resume {
+        /// The site.
+        site: String,
+        /// The process.
+        process: String,
+    },
+    /// End one process of a site and keep it ended until `start`.
+    Stop {
+        /// The site.
+        site: String,
+        /// The process.
+        process: String,
+    },
+    /// Start a process that was stopped.
+    Start {
+        /// The site.
+        site: String,
+        /// The process.
+        process: String,
+    },
+    /// Print what a process wrote.
+    Logs {
+        /// The site.
+        site: String,
+        /// The process, or `site` for the site's own first process.
+        process: String,
+    },
+    /// Run a command inside a site.
+    Exec {
+        /// The site.
+        site: String,
+        /// The command and its arguments.
+        #[arg(last = true, required = true)]
+        words: Vec<String>,
+    },
+    /// The first process of a site; started by `up`.
+    #[command(hide = true)]
+    SiteInit {
+        /// The site.
+        site: String,
+    },
+    /// The supervisor of a site; started by its first process.
+    #[command(hide = true)]
+    SiteRun {
+        /// The site.
+        site: String,
+    },
+    /// The forwarder; started by `up`.
+    #[command(hide = true)]
+    Forward,
+}

@@ -1,0 +1,69 @@
+//! Debian packages the lab needs. As root it installs what is missing and says so.
+
+use std::process::Command;
+
+use crate::cmd;
+use crate::error::{Error, Result};
+use crate::progress::Progress;
+
+/// A program and the Debian package that has it.
+const PROGRAMS: [(&str, &str); 17] = [
+    ("containerd", "containerd"),
+    ("runc", "runc"),
+    ("nft", "nftables"),
+    ("iptables", "iptables"),
+    ("umoci", "umoci"),
+    ("skopeo", "skopeo"),
+    ("haproxy", "haproxy"),
+    ("busybox", "busybox-static"),
+    ("conntrack", "conntrack"),
+    ("ip", "iproute2"),
+    ("nsenter", "util-linux"),
+    ("losetup", "mount"),
+    ("sysctl", "procps"),
+    ("mkfs.ext4", "e2fsprogs"),
+    ("mkfs.btrfs", "btrfs-progs"),
+    ("xfs_io", "xfsprogs"),
+    ("mount", "mount"),
+];
+/// Where Debian puts the CNI plugins.
+pub const CNI_DIR: &str = "/usr/lib/cni";
+
+/// Installs what is missing.
+pub fn ensure(progress: &Progress) -> Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        return Err(Error::Unsuitable {
+            what: "the lab makes network namespaces, mounts and containers, for which it must be root".into(),
+            next: "run it with sudo or in a virtual machine".into(),
+        });
+    }
+    let mut missing: Vec<&str> = PROGRAMS.iter().filter(|p| !cmd::present(p.0)).map(|p| p.1).collect();
+    if !std::path::Path::new(CNI_DIR).join("ptp").is_file() {
+        missing.push("containernetworking-plugins");
+    }
+    if !cmd::present("go") {
+        missing.push("golang");
+    }
+    missing.sort_unstable();
+    missing.dedup();
+    if missing.is_empty() { Ok(()) } else { install(&missing, progress) }
+}
+
+fn install(missing: &[&str], progress: &Progress) -> Result<()> {
+    if !cmd::present("apt-get") {
+        return Err(Error::Unsuitable {
+            what: format!("programs of these Debian packages are missing: {}", missing.join(", ")),
+            next: "this machine has no apt-get, install them by other means".into(),
+        });
+    }
+    progress.say("packages", &format!("installing {}", missing.join(" ")));
+    let apt = |arguments: &[&str]| {
+        let mut command = Command::new("apt-get");
+        command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
+        cmd::output("install Debian packages", command)
+    };
+    apt(&["update", "-q"])?;
+    let words = ["install", "-y", "-q", "--no-install-recommends"];
+    apt(&[&words[..], missing].concat())?;
+    Ok(())
+}

@@ -1,0 +1,103 @@
+//! Doing what the command line says.
+
+use std::process::Command as Program;
+
+use crate::cli::{Cli, Command};
+use crate::error::{Error, Result};
+use crate::progress::Progress;
+use crate::site::control::{Request, ask};
+use crate::spec::Lab;
+use crate::wan::Direction;
+use crate::{forward, power, site, state, status, up, wan};
+
+/// Does it; the number is what the program ends with.
+pub async fn run(cli: Cli) -> Result<i32> {
+    let name = cli.name.as_str();
+    match cli.command {
+        Command::Up { sites, bare, controller_bin } => self::up(name, sites, bare, controller_bin).await,
+        Command::Down => {
+            up::down(name, &Progress::new())?;
+            Ok(0)
+        }
+        Command::SiteRun { site } => site::boot::run(name, &site).await.map(|()| 0),
+        // These two have no runtime of their own business: they block this thread for good.
+        Command::SiteInit { site } => site::init::run(name, &site),
+        Command::Forward => forward::run(&state::open(name)?.0).map(|()| 0),
+        command => existing(name, command).await,
+    }
+}
+
+async fn up(name: &str, sites: usize, bare: bool, controller_bin: Option<std::path::PathBuf>) -> Result<i32> {
+    let lab = Lab::new(name, sites)?;
+    let progress = Progress::new();
+    up::clusters(&lab, &progress).await?;
+    if !bare {
+        let _ = controller_bin;
+    }
+    for (what, took) in progress.finish() {
+        println!("{:>7.1} s  {what}", took.as_secs_f64());
+    }
+    println!("kubeconfigs: {}", lab.kubeconfigs().display());
+    Ok(0)
+}
+
+/// Everything that needs a lab to be there.
+async fn existing(name: &str, command: Command) -> Result<i32> {
+    let (lab, state) = state::open(name)?;
+    match command {
+        Command::Status => println!("{}", status::table(&lab, &state)?),
+        Command::Kubeconfig { place } => println!("{}", kubeconfig(&lab, &place)?),
+        Command::Cut { site, from, one_way } => cut(&lab, &site, from.as_deref(), one_way)?,
+        Command::Heal { site } => {
+            let site = site.map(|site| lab.site(&site)).transpose()?;
+            wan::heal(&lab, site)?;
+        }
+        Command::Poweroff { site } => power::off(&lab, lab.site(&site)?)?,
+        Command::Poweron { site } => {
+            let (site, progress) = (lab.site(&site)?, Progress::new());
+            power::on(&lab, site)?;
+            up::site_ready(&lab, site, &progress, std::time::Instant::now()).await?;
+            progress.finish();
+        }
+        Command::Pause { site, process } => tell(&lab, &site, &Request::Pause(process))?,
+        Command::Resume { site, process } => tell(&lab, &site, &Request::Resume(process))?,
+        Command::Stop { site, process } => tell(&lab, &site, &Request::Stop(process))?,
+        Command::Start { site, process } => tell(&lab, &site, &Request::Start(process))?,
+        Command::Logs { site, process } => {
+            let log = lab.site_dir(lab.site(&site)?).log(&process);
+            let mut file = std::fs::File::open(&log).map_err(Error::io("read the log", &log))?;
+            std::io::copy(&mut file, &mut std::io::stdout()).map_err(Error::io("print", &log))?;
+        }
+        Command::Exec { site, words } => return exec(&lab, &site, &words),
+        _ => {}
+    }
+    Ok(0)
+}
+
+fn tell(lab: &Lab, site: &str, request: &Request) -> Result<()> {
+    ask(&lab.site_dir(lab.site(site)?), request).map(drop)
+}
+
+fn kubeconfig(lab: &Lab, place: &str) -> Result<String> {
+    let name = if place == "hub" { place } else { &lab.site(place)?.name };
+    Ok(lab.kubeconfigs().join(format!("{name}.yaml")).display().to_string())
+}
+
+fn cut(lab: &Lab, site: &str, from: Option<&str>, one_way: bool) -> Result<()> {
+    let site = lab.site(site)?;
+    let from = from.map(|from| lab.site(from)).transpose()?;
+    let direction = if one_way { Direction::OneWay } else { Direction::Both };
+    if from.is_none() && !one_way { wan::cut(lab, site) } else { wan::part(lab, site, from, direction) }
+}
+
+/// Runs a command in all of the site's namespaces, with its terminal.
+fn exec(lab: &Lab, site: &str, words: &[String]) -> Result<i32> {
+    let pid = power::first_process(lab, lab.site(site)?)?.to_string();
+    let bin = lab.dir.join("bin");
+    let path = std::env::var("PATH").unwrap_or_default();
+    let mut nsenter = Program::new("nsenter");
+    nsenter.args(["--target", &pid, "--mount", "--uts", "--pid", "--net", "--"]).args(words);
+    nsenter.env("PATH", format!("{}:{path}", bin.display()));
+    let status = nsenter.status().map_err(Error::io("enter the site", site))?;
+    Ok(status.code().unwrap_or(1))
+}

@@ -1,0 +1,132 @@
+//! `up` and `down`: from nothing to sites whose nodes are Ready, and back.
+
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::core::v1::Node;
+use kube::Api;
+use kube::runtime::wait::{Condition, await_condition};
+
+use crate::client;
+use crate::error::{Error, Result};
+use crate::progress::Progress;
+use crate::site::control::{self, Request};
+use crate::site::process::Phase;
+use crate::spec::{Lab, Site};
+use crate::state::{self, State};
+use crate::{binaries, daemon, forward, hygiene, kubeconfig, packages, pki, power, wan};
+
+/// How long a site may take from power to Ready. Three sites on two loaded cores need about 60 s.
+const SITE_READY: Duration = Duration::from_secs(300);
+
+/// Starts the clusters. What exists is kept, so a second call finishes what a first one began.
+pub async fn clusters(lab: &Lab, progress: &Progress) -> Result<()> {
+    packages::ensure(progress)?;
+    let _lock = state::lock(lab)?;
+    binaries::ensure(&lab.dir.join("bin"), progress)?;
+    let since = Instant::now();
+    let state = State::read(lab)?.unwrap_or_default();
+    State { sites: lab.sites.len(), ..state }.write(lab)?;
+    pki::ensure(lab)?;
+    wan::ensure(lab)?;
+    let ports = forward::ensure(lab)?;
+    kubeconfig::write_people(lab, &ports)?;
+    progress.done("lab", "keys, certificates, WAN and forwards", since);
+    let since = Instant::now();
+    for site in &lab.sites {
+        power::on(lab, site)?;
+        progress.say(&site.name, "has power");
+    }
+    let ready = lab.sites.iter().map(|site| site_ready(lab, site, progress, since));
+    futures::future::try_join_all(ready).await?;
+    progress.done("lab", "all sites ready", since);
+    Ok(())
+}
+
+/// Waits until every enabled process of a site is ready and its node is.
+pub async fn site_ready(lab: &Lab, site: &Site, progress: &Progress, since: Instant) -> Result<()> {
+    let own = async {
+        processes_ready(lab, site, progress, since).await?;
+        let client = client::site(lab, site).await?;
+        let nodes: Api<Node> = Api::all(client);
+        let node = site.node();
+        let ready = await_condition(nodes, &node, node_ready());
+        let waited = tokio::time::timeout(SITE_READY, ready).await;
+        waited.map_err(|_| late(lab, site, "its node to be Ready", "NotReady".into()))?.map(drop).map_err(|e| {
+            Error::Malformed { what: format!("the watch on the node of {}", site.name), why: e.to_string() }
+        })?;
+        progress.done(&site.name, "node Ready", since);
+        Ok(())
+    };
+    own.await
+}
+
+/// Waits for the processes alone.
+async fn processes_ready(lab: &Lab, site: &Site, progress: &Progress, since: Instant) -> Result<()> {
+    let dir = lab.site_dir(site);
+    let mut told: Vec<String> = Vec::new();
+    loop {
+        let last = match control::ask(&dir, &Request::Status) {
+            Err(_) if daemon::alive(&dir.pid_file()).is_none() => {
+                let next = format!("read {}", dir.log("site").display());
+                return Err(Error::Unsuitable { what: format!("{} ended right after its start", site.name), next });
+            }
+            Err(e) => e.to_string(),
+            Ok(answer) => {
+                let on = answer.processes.iter().filter(|(_, c)| c.phase != Phase::Stopped);
+                let (ready, open): (Vec<_>, Vec<_>) = on.partition(|(_, c)| c.phase == Phase::Ready);
+                for (name, _) in &ready {
+                    if !told.contains(name) {
+                        told.push((*name).clone());
+                        progress.say(&site.name, &format!("{name} ready ({:.1} s)", since.elapsed().as_secs_f64()));
+                    }
+                }
+                if open.is_empty() && !ready.is_empty() {
+                    return Ok(());
+                }
+                open.iter().map(|(name, c)| format!("{name} {:?}", c.phase)).collect::<Vec<_>>().join(", ")
+            }
+        };
+        if since.elapsed() > SITE_READY {
+            return Err(late(lab, site, "its processes to be ready", last));
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+fn late(lab: &Lab, site: &Site, what: &str, last: String) -> Error {
+    let logs = lab.site_dir(site).log("*");
+    Error::Timeout {
+        what: format!("{what} at {}", site.name),
+        after: SITE_READY,
+        last,
+        next: format!("read {}", logs.display()),
+    }
+}
+
+fn node_ready() -> impl Condition<Node> {
+    |node: Option<&Node>| {
+        let conditions = node.and_then(|node| node.status.as_ref()?.conditions.as_ref());
+        conditions.is_some_and(|all| all.iter().any(|c| c.type_ == "Ready" && c.status == "True"))
+    }
+}
+
+/// Ends a lab, whatever state it is in, and proves that nothing is left.
+pub fn down(name: &str, progress: &Progress) -> Result<()> {
+    // All three: a lab that never got as far as its state file may still have namespaces.
+    let lab = Lab::new(name, crate::spec::SITES.len())?;
+    let since = Instant::now();
+    daemon::kill(&forward::pid_file(&lab))?;
+    for site in &lab.sites {
+        power::kill(&lab, site)?;
+        progress.say(&site.name, "no process left");
+    }
+    wan::remove(&lab)?;
+    hygiene::remove_state(&lab)?;
+    let left = hygiene::leftovers(name);
+    if !left.is_empty() {
+        let next = "end or remove it by hand, then run `down` again".into();
+        return Err(Error::Unsuitable { what: format!("the lab left behind: {}", left.join("; ")), next });
+    }
+    progress.done("lab", "nothing left", since);
+    Ok(())
+}

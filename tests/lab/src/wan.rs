@@ -1,0 +1,155 @@
+//! The WAN: a bridge in a namespace of its own and one cable to each site.
+//!
+//! A whole cut takes the cable down, so the site loses its carrier as it would outside. A cut between two sites, or
+//! in one direction only, is a rule on the bridge. Names of namespaces are the only thing the host sees.
+
+use std::process::Command;
+
+use crate::cmd;
+use crate::error::Result;
+use crate::spec::{Lab, Site, WAN_GATEWAY};
+
+const BRIDGE: &str = "br0";
+const TABLE: &str = "yunting_cuts";
+
+/// Makes the namespaces, the bridge and the cables; what exists is left alone.
+pub fn ensure(lab: &Lab) -> Result<()> {
+    let wan = lab.wan_netns();
+    if ensure_netns(&wan)? {
+        ip(&wan, "make the WAN's bridge", &["link", "add", BRIDGE, "type", "bridge"])?;
+        ip(&wan, "address the WAN", &["addr", "add", &format!("{WAN_GATEWAY}/24"), "dev", BRIDGE])?;
+        ip(&wan, "start the WAN's bridge", &["link", "set", BRIDGE, "up"])?;
+        ip(&wan, "start the WAN's loopback", &["link", "set", "lo", "up"])?;
+    }
+    lab.sites.iter().try_for_each(|site| ensure_site(lab, site))
+}
+
+fn ensure_site(lab: &Lab, site: &Site) -> Result<()> {
+    let (wan, own, port) = (lab.wan_netns(), lab.site_netns(site), site.wan_port());
+    if !ensure_netns(&own)? {
+        return Ok(());
+    }
+    let doing = format!("connect {} to the WAN", site.name);
+    let peer = ["peer", "name", "eth0", "netns", &own];
+    ip(&wan, &doing, &[&["link", "add", &port, "type", "veth"], &peer[..]].concat())?;
+    ip(&wan, &doing, &["link", "set", &port, "master", BRIDGE, "up"])?;
+    ip(&own, &doing, &["addr", "add", &format!("{}/24", site.address()), "dev", "eth0"])?;
+    ip(&own, &doing, &["link", "set", "lo", "up"])?;
+    ip(&own, &doing, &["link", "set", "eth0", "up"])?;
+    routes(lab, site)?;
+    let forwarding = ["-qw", "net.ipv4.ip_forward=1", "net.ipv4.conf.all.rp_filter=0"];
+    inside(&own, &doing, "sysctl", &forwarding).map(drop)
+}
+
+/// The site's routes: the default one, without which service addresses go nowhere, and the other sites' pods.
+fn routes(lab: &Lab, site: &Site) -> Result<()> {
+    let (own, doing) = (lab.site_netns(site), format!("set the routes of {}", site.name));
+    let gateway = WAN_GATEWAY.to_string();
+    ip(&own, &doing, &["route", "replace", "default", "via", &gateway, "dev", "eth0"])?;
+    for other in lab.sites.iter().filter(|other| other.index != site.index) {
+        let via = other.address().to_string();
+        ip(&own, &doing, &["route", "replace", &other.pods(), "via", &via, "dev", "eth0"])?;
+    }
+    Ok(())
+}
+
+/// How two sites are to be parted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Nothing passes.
+    Both,
+    /// What the first site sends does not arrive; what the other sends does.
+    OneWay,
+}
+
+/// Takes a site off the WAN.
+pub fn cut(lab: &Lab, site: &Site) -> Result<()> {
+    ip(&lab.wan_netns(), &format!("cut {}", site.name), &["link", "set", &site.wan_port(), "down"])
+}
+
+/// Drops everything `site` sends to the WAN, or to `other` only, and with [`Direction::Both`] the answers as well.
+pub fn part(lab: &Lab, site: &Site, other: Option<&Site>, direction: Direction) -> Result<()> {
+    let mut rules = format!(
+        "add table bridge {TABLE}\n\
+         add chain bridge {TABLE} forward {{ type filter hook forward priority 0; policy accept; }}\n\
+         add chain bridge {TABLE} input {{ type filter hook input priority 0; policy accept; }}\n\
+         add chain bridge {TABLE} output {{ type filter hook output priority 0; policy accept; }}\n"
+    );
+    let mut drop = |from: &Site, to: Option<&Site>| {
+        let to_port = to.map(|to| format!(" oifname {}", to.wan_port())).unwrap_or_default();
+        let rule = format!("iifname {}{to_port} drop comment \"{}\"", from.wan_port(), from.name);
+        rules.push_str(&format!("add rule bridge {TABLE} forward {rule}\n"));
+        if to.is_none() {
+            rules.push_str(&format!("add rule bridge {TABLE} input {rule}\n"));
+        }
+    };
+    drop(site, other);
+    if let (Direction::Both, Some(other)) = (direction, other) {
+        drop(other, Some(site));
+    }
+    let mut nft = Command::new("nsenter");
+    nft.arg(net(&lab.wan_netns())).args(["nft", "-f", "-"]);
+    cmd::feed(&format!("part {}", site.name), nft, &rules).map(|_| ())
+}
+
+/// Undoes every cut of a site, or all cuts.
+pub fn heal(lab: &Lab, site: Option<&Site>) -> Result<()> {
+    let wan = lab.wan_netns();
+    // Rules are not kept apart by site: a cut between two sites belongs to both. Healing one site heals them all.
+    inside(&wan, "remove the cuts", "nft", &["add", "table", "bridge", TABLE])?;
+    inside(&wan, "remove the cuts", "nft", &["delete", "table", "bridge", TABLE])?;
+    for site in lab.sites.iter().filter(|s| site.is_none_or(|only| only == *s)) {
+        ip(&wan, &format!("heal {}", site.name), &["link", "set", &site.wan_port(), "up"])?;
+        routes(lab, site)?;
+    }
+    Ok(())
+}
+
+/// What is cut at the moment, for `status`.
+pub fn cuts(lab: &Lab, site: &Site) -> Result<Vec<String>> {
+    let wan = lab.wan_netns();
+    let link = inside(&wan, "look at the WAN", "ip", &["-o", "link", "show", "dev", &site.wan_port()])?;
+    let mut found = Vec::new();
+    if link.contains("state DOWN") {
+        found.push("cut".to_owned());
+    }
+    let rules = inside(&wan, "look at the cuts", "nft", &["list", "ruleset"])?;
+    let port = format!("iifname \"{}\"", site.wan_port());
+    for rule in rules.lines().filter(|line| line.contains(&port) && line.contains("drop")) {
+        let to = lab.sites.iter().find(|s| rule.contains(&format!("oifname \"{}\"", s.wan_port())));
+        found.push(to.map_or_else(|| "sends nothing".into(), |to| format!("not to {}", to.name)));
+    }
+    found.dedup();
+    Ok(found)
+}
+
+/// Removes every namespace of the lab, and with them cables and rules.
+pub fn remove(lab: &Lab) -> Result<()> {
+    let names = lab.sites.iter().map(|site| lab.site_netns(site)).chain([lab.wan_netns()]);
+    for name in names.filter(|name| Lab::netns_file(name).exists()) {
+        cmd::run(&format!("remove the namespace {name}"), "ip", ["netns", "del", &name])?;
+    }
+    Ok(())
+}
+
+/// Makes a namespace; `true` when it is new.
+fn ensure_netns(name: &str) -> Result<bool> {
+    if Lab::netns_file(name).exists() {
+        return Ok(false);
+    }
+    cmd::run(&format!("make the namespace {name}"), "ip", ["netns", "add", name]).map(|_| true)
+}
+
+fn ip(netns: &str, doing: &str, args: &[&str]) -> Result<()> {
+    cmd::run(doing, "ip", [&["-n", netns], args].concat()).map(drop)
+}
+
+/// `nsenter` and not `ip netns exec`, which would hide the control groups under a fresh `/sys`.
+fn inside(netns: &str, doing: &str, program: &str, args: &[&str]) -> Result<String> {
+    let net = net(netns);
+    cmd::run(doing, "nsenter", [&[net.as_str(), program], args].concat())
+}
+
+fn net(netns: &str) -> String {
+    format!("--net={}", Lab::netns_file(netns).display())
+}
