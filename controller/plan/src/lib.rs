@@ -4,6 +4,7 @@
 //! written for whom, and how status sums up.
 //! Must never: do input or output. What time it is comes in as an argument.
 
+pub mod demand;
 pub mod object;
 pub mod placement;
 pub mod quota;

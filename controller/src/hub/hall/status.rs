@@ -1,0 +1,144 @@
+//! What is said of a hall: summed up from its slices, never better than they are.
+
+use yunting_crds::conditions::{
+    PLACED, PROTECTED, REACHABLE, READY, State, Statement, conditions, reason, say, state_of,
+};
+use yunting_crds::hall::{AvailabilityClass, HallRole, HallSiteStatus};
+use yunting_crds::{HallSlice, HallStatus};
+use yunting_plan::slices::hall_role;
+use yunting_plan::summary::{SliceView, Verdict, not_ready, progress, sum, verdict};
+
+use super::copies;
+use super::observe::Seen;
+use super::validate::Valid;
+use crate::hub::world::World;
+
+/// The status as it is to be.
+pub(super) fn status(world: &World, seen: &Seen, judged: &Result<Valid, Statement>) -> HallStatus {
+    let missing = judged.as_ref().ok().and_then(|_| missing_secret(seen));
+    // A host that belongs to an older hall leaves this one running, but not reachable as asked.
+    let conflict = judged.as_ref().ok().and_then(|_| host_conflict(seen));
+    let (ready, placed, stuck) = match judged {
+        Err(refused) => (refused.clone(), Statement { type_: PLACED, ..refused.clone() }, refused.reason != reason::VDC_NOT_READY),
+        Ok(valid) => {
+            let stuck = missing.is_some() || conflict.is_some();
+            let ready = missing.or(conflict).unwrap_or_else(|| overall(seen, valid));
+            (ready, placed(valid), stuck)
+        }
+    };
+    let mut statements = progress(&ready, stuck);
+    statements.extend([protected(seen), reachable(), ready, placed]);
+    finish(world, seen, statements)
+}
+
+/// The status while the hall is being taken away.
+pub(super) fn deleting(world: &World, seen: &Seen, remaining: &[String]) -> HallStatus {
+    let text = format!("waiting for {} to take it away", remaining.join(", "));
+    finish(world, seen, vec![not_ready(reason::DELETING, text)])
+}
+
+fn finish(world: &World, seen: &Seen, statements: Vec<Statement>) -> HallStatus {
+    let before = seen.hall.status.as_ref().map(|s| s.conditions.clone()).unwrap_or_default();
+    let generation = seen.hall.metadata.generation;
+    let sites: Vec<HallSiteStatus> = seen.slices.iter().map(|(site, slice)| site_status(seen, site, slice)).collect();
+    let serving: Vec<&str> = sites.iter().filter(|s| s.role == HallRole::Active && s.ready == "True").map(|s| s.site.as_str()).collect();
+    let (have, want) = sites.iter().fold((0, 0), |(have, want), s| (have + s.ready_replicas, want + s.replicas));
+    HallStatus {
+        observed_generation: generation,
+        conditions: conditions(&before, statements, generation, &world.context.now()),
+        url: seen.hall.spec.portal.as_ref().filter(|_| seen.host_owner.is_none()).map(|p| format!("http://{}/", p.host)),
+        site_summary: Some(if serving.is_empty() { "-".to_owned() } else { serving.join(",") }),
+        replica_summary: Some(format!("{have}/{want}")),
+        sites,
+    }
+}
+
+fn view<'a>(seen: &Seen, site: &'a str, slice: &'a HallSlice) -> SliceView<'a> {
+    let status = slice.status.as_ref();
+    SliceView {
+        site,
+        source_generation: slice.spec.source.generation,
+        generation: slice.metadata.generation.unwrap_or_default(),
+        observed_generation: status.and_then(|s| s.observed_generation),
+        conditions: status.map(|s| s.conditions.as_slice()).unwrap_or_default(),
+        fresh: seen.sites.get(site).is_some_and(|s| s.fresh),
+    }
+}
+
+fn overall(seen: &Seen, valid: &Valid) -> Statement {
+    let generation = seen.hall.metadata.generation.unwrap_or_default();
+    let class = seen.hall.spec.availability_class;
+    let wanted = valid.places.iter().filter(|(_, role)| hall_role(class, **role).is_some());
+    let about = |(site, _): (&String, &yunting_crds::vdc::SiteRole)| match seen.slices.get(site) {
+        Some(slice) => verdict(&view(seen, site, slice), READY, generation),
+        None => Verdict {
+            site: site.clone(),
+            state: State::Unknown,
+            reason: reason::PENDING.to_owned(),
+            message: "its slice is being written".to_owned(),
+        },
+    };
+    let verdicts: Vec<Verdict> = wanted.map(about).collect();
+    sum(READY, &verdicts)
+}
+
+fn placed(valid: &Valid) -> Statement {
+    let sites: Vec<String> = valid.places.iter().map(|(site, role)| format!("{site} ({})", role.as_str())).collect();
+    say(PLACED, State::True, reason::AS_ASKED, sites.join(", "))
+}
+
+fn missing_secret(seen: &Seen) -> Option<Statement> {
+    let missing = copies::references(&seen.hall).into_iter().find(|r| !seen.secrets.contains_key(&r.name))?;
+    let vdc = &seen.hall.spec.vdc_ref.name;
+    let text = format!(
+        "Secret {:?} is not in the bureau's namespace with label yunting.io/vdc={vdc}; create or label it, or list the keys to make in secretRefs[].generate",
+        missing.name
+    );
+    Some(not_ready(reason::REFERENCE, text))
+}
+
+fn host_conflict(seen: &Seen) -> Option<Statement> {
+    let owner = seen.host_owner.as_ref()?;
+    let host = seen.hall.spec.portal.as_ref().map(|p| p.host.clone()).unwrap_or_default();
+    Some(not_ready(reason::HOST_CONFLICT, format!("spec.portal.host {host:?} belongs to the older hall {owner}; choose another host")))
+}
+
+/// Nothing replicates volumes yet, and it is said so.
+fn protected(seen: &Seen) -> Statement {
+    let stateful = seen.hall.spec.components.iter().any(|c| !c.volumes.is_empty());
+    match seen.hall.spec.availability_class {
+        AvailabilityClass::Bronze => say(PROTECTED, State::False, reason::SINGLE_SITE, "class Bronze lives at one site"),
+        _ if stateful => {
+            let text = "no complete replica of its volumes stands by: replication between sites is not built yet";
+            say(PROTECTED, State::False, reason::REPLICATION_MISSING, text)
+        }
+        AvailabilityClass::Platinum => say(PROTECTED, State::True, reason::CONFIGURED, "it keeps no data and is active at every site of its VDC"),
+        _ => say(PROTECTED, State::False, reason::REPLICATION_MISSING, "failover is not built yet"),
+    }
+}
+
+/// No probe goes through the front door yet, and it is said so.
+fn reachable() -> Statement {
+    say(REACHABLE, State::Unknown, reason::PENDING, "no probe through the front door is built yet")
+}
+
+fn site_status(seen: &Seen, site: &str, slice: &HallSlice) -> HallSiteStatus {
+    let generation = seen.hall.metadata.generation.unwrap_or_default();
+    let ready = verdict(&view(seen, site, slice), READY, generation);
+    let components = slice.status.iter().flat_map(|s| &s.components);
+    let (have, want) = components.fold((0, 0), |(have, want), c| (have + c.ready, want + c.replicas));
+    // The last word of a silent site says nothing of now.
+    let fresh = seen.sites.get(site).is_some_and(|s| s.fresh);
+    let serving = ready.state == State::True || state_of(slice.status.as_ref().map_or(&[], |s| &s.conditions), READY) == State::True;
+    let door = seen.sites.get(site).and_then(|s| s.site.spec.providers.ingress.as_ref()).and_then(|i| i.address.clone());
+    HallSiteStatus {
+        site: site.to_owned(),
+        role: slice.spec.role,
+        ready: ready.state.as_str().to_owned(),
+        reason: ready.reason,
+        message: ready.message.chars().take(1024).collect(),
+        ready_replicas: if fresh { have } else { 0 },
+        replicas: want,
+        url: door.filter(|_| fresh && serving && slice.spec.role == HallRole::Active && slice.spec.portal.is_some()).map(|a| format!("http://{a}/")),
+    }
+}
