@@ -23,6 +23,7 @@ const POSTGRES_PACKAGES: &[&str] = &[
     "postgresql-client-15",
     "busybox",
     "tzdata",
+    "util-linux",
     "libc6",
     "libgcc-s1",
     "libstdc++6",
@@ -238,6 +239,9 @@ fn is_postgres(path: &str) -> bool {
 fn is_postgres_file(path: &str) -> bool {
     const HOME: &str = "usr/lib/postgresql/15/";
     const LEFT_OUT: &[&str] = &["pgxml.so", "sepgsql.so"];
+    if path == "usr/bin/flock" {
+        return true;
+    }
     if let Some(program) = path.strip_prefix(HOME).and_then(|rest| rest.strip_prefix("bin/")) {
         return POSTGRES_PROGRAMS.contains(&program);
     }
