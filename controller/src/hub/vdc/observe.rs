@@ -6,6 +6,7 @@ use std::sync::Arc;
 use kube::ResourceExt;
 use yunting_crds::conditions::{READY, State, state_of};
 use yunting_crds::names::{BUREAU_NAMESPACE_PREFIX, SliceKind, SiteName, slice};
+use yunting_crds::resources::Amounts;
 use yunting_crds::{Bureau, Site, VdcSlice, VdcTemplate, VirtualDataCenter};
 
 use crate::hub::world::{ObjectKey, World};
@@ -18,6 +19,8 @@ pub(super) struct Seen {
     /// Name of the bureau whose namespace it is in.
     pub(super) bureau_name: String,
     pub(super) bureau: Option<Arc<Bureau>>,
+    /// Limits of the bureaus carved from it.
+    pub(super) carved: Amounts,
     pub(super) template: Option<Arc<VdcTemplate>>,
     /// Every site.
     pub(super) sites: BTreeMap<String, SeenSite>,
@@ -49,6 +52,7 @@ pub(super) fn observe(world: &World, key: &ObjectKey) -> Option<Seen> {
     Some(Seen {
         uid,
         bureau: world.bureaus.get_cluster(&bureau_name),
+        carved: carved(world, &bureau_name),
         template: vdc.spec.template_ref.as_ref().and_then(|t| world.templates.get_cluster(&t.name)),
         sites,
         slices: mine.into_iter().filter_map(by_site).collect(),
@@ -56,6 +60,12 @@ pub(super) fn observe(world: &World, key: &ObjectKey) -> Option<Seen> {
         bureau_name,
         vdc,
     })
+}
+
+fn carved(world: &World, bureau: &str) -> Amounts {
+    let children = world.bureaus.select(|b| b.spec.parent_ref.as_ref().is_some_and(|p| p.name == bureau));
+    let limits = children.iter().filter_map(|b| b.spec.quota.amounts().ok());
+    limits.fold(Amounts::new(), |sum, a| sum.plus(&a))
 }
 
 fn seen_sites(world: &World) -> BTreeMap<String, SeenSite> {

@@ -27,8 +27,10 @@ pub(super) struct Outcome {
     pub(super) leaving: Vec<String>,
     /// `Scheduled`.
     pub(super) scheduled: Statement,
-    /// Why it stands still, if only a change of something else can help.
+    /// Why it is not carried out.
     pub(super) stuck: Option<Statement>,
+    /// Only a change of an object can help, not time alone.
+    pub(super) stalled: bool,
     /// Reasons for every site; none when placement was not asked.
     pub(super) choices: Vec<SiteChoice>,
     /// Values in force, where they are known.
@@ -46,6 +48,7 @@ impl Outcome {
             leaving: Vec::new(),
             scheduled: Statement { type_: SCHEDULED, ..statement.clone() },
             stuck: Some(statement),
+            stalled: true,
             choices: status.map(|s| s.placement.clone()).unwrap_or_default(),
             effective: status.and_then(|s| s.effective.clone()),
             chosen: current(seen),
@@ -65,6 +68,8 @@ pub(super) fn reserve(world: &World, seen: &Seen, valid: &Valid) -> Outcome {
     let placement = place(&request, &views);
     if let Some(failure) = placement.failure {
         let mut outcome = Outcome::refused(seen, not_ready(reason::NO_PLACE, failure));
+        // A site that is silent now may be back in a moment.
+        outcome.stalled = !placement.choices.iter().any(|c| c.reason == "NotReady");
         outcome.choices = placement.choices;
         return outcome;
     }
@@ -181,8 +186,16 @@ fn outcome(world: &World, seen: &Seen, valid: &Valid, placement: Placement, next
         leaving,
         scheduled: say(SCHEDULED, State::True, reason::AS_ASKED, message),
         stuck: None,
-        choices: placement.choices,
+        stalled: false,
+        choices: remembered(seen, placement.choices),
         effective: Some(effective),
         chosen: placement.chosen,
     }
+}
+
+/// A site that is kept keeps the reason for which it was chosen.
+fn remembered(seen: &Seen, choices: Vec<SiteChoice>) -> Vec<SiteChoice> {
+    let before = seen.vdc.status.as_ref().map(|s| s.placement.as_slice()).unwrap_or_default();
+    let first = |c: SiteChoice| before.iter().find(|b| c.reason == "Kept" && b.site == c.site && b.role == c.role).cloned().unwrap_or(c);
+    choices.into_iter().map(first).collect()
 }

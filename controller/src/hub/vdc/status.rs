@@ -30,7 +30,7 @@ pub(super) fn status(world: &World, seen: &Seen, outcome: &Outcome) -> VdcStatus
         Some(stuck) => stuck.clone(),
         None => overall(seen, outcome, READY),
     };
-    statements.extend(progress(&ready, outcome.stuck.is_some()));
+    statements.extend(progress(&ready, outcome.stalled));
     statements.push(ready);
     for type_ in [QUOTA_ENFORCED, NETWORK_ISOLATED, VOLUMES_ENCRYPTED, TRANSPORT_ENCRYPTED] {
         statements.push(overall(seen, outcome, type_));

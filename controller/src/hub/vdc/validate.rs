@@ -17,7 +17,7 @@ pub(super) struct Valid {
     pub(super) effective: Effective,
     pub(super) quota: Amounts,
     pub(super) reserve: Reserve,
-    /// Limits of the bureau.
+    /// Limits of the bureau, less what is carved from it.
     pub(super) bureau_quota: Amounts,
     /// Most VDCs of the bureau.
     pub(super) bureau_vdcs: Option<u32>,
@@ -59,7 +59,12 @@ pub(super) fn validate(seen: &Seen) -> Result<Valid, Statement> {
         },
         quota: effective_amounts(quota),
         reserve,
-        bureau_quota: bureau.spec.quota.amounts().map_err(|e| refuse(reason::REFERENCE, format!("bureau {}: spec.quota.{e}", seen.bureau_name)))?,
+        bureau_quota: bureau
+            .spec
+            .quota
+            .amounts()
+            .map_err(|e| refuse(reason::REFERENCE, format!("bureau {}: spec.quota.{e}", seen.bureau_name)))?
+            .minus(&seen.carved),
         bureau_vdcs: bureau.spec.quota.vdcs,
         effective,
     })
