@@ -1,1 +1,5 @@
-//! placeholder
+//! Suites over the whole tree, and the demo that shows it.
+// The demo prints, and what it does is a test's business: it may unwrap nothing but may print.
+#![allow(clippy::print_stdout)]
+
+pub mod demo;
