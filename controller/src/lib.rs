@@ -4,6 +4,7 @@
 //! Decisions are in `yunting-plan`; the one writer is [`writer`]; clock and metrics come in through [`context`].
 
 pub mod cache;
+pub mod children;
 pub mod context;
 pub mod error;
 pub mod hub;

@@ -1,0 +1,276 @@
+//! Watched copies of the objects that Yunting made in a cluster, kept as compact text: about one and a half
+//! kilobytes each, parsed only when an object is worked on.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use futures::{StreamExt, TryStreamExt};
+use kube::core::DynamicObject;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Api, Client, ResourceExt};
+use serde_json::Value;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use yunting_crds::labels;
+use yunting_plan::object::{ApiKind, Key};
+
+use crate::metrics::Metrics;
+use crate::writer::resource;
+
+/// One object as it was last seen.
+#[derive(Debug)]
+pub struct Child {
+    /// What and where.
+    pub key: Key,
+    /// Its uid.
+    pub uid: String,
+    /// The VDC it is labelled for.
+    pub vdc_uid: Option<String>,
+    /// The hall it is labelled for.
+    pub hall_uid: Option<String>,
+    /// Somebody has asked for its deletion.
+    pub deleting: bool,
+    json: Box<str>,
+}
+
+impl Child {
+    /// The object, without managed fields.
+    pub fn value(&self) -> Value {
+        // What was written by serde is read by serde.
+        serde_json::from_str(&self.json).unwrap_or(Value::Null)
+    }
+
+    fn new(kind: &ApiKind, mut object: DynamicObject) -> Self {
+        object.managed_fields_mut().clear();
+        let label = |name: &str| object.labels().get(name).cloned();
+        let (vdc_uid, hall_uid) = (label(labels::VDC_UID), label(labels::HALL_UID));
+        Self {
+            key: Key { kind: kind.clone(), namespace: object.namespace(), name: object.name_any() },
+            uid: object.uid().unwrap_or_default(),
+            deleting: object.metadata.deletion_timestamp.is_some(),
+            vdc_uid,
+            hall_uid,
+            json: serde_json::to_string(&object).unwrap_or_default().into_boxed_str(),
+        }
+    }
+}
+
+/// Which objects of a kind are watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Watched {
+    /// Those that carry Yunting's label.
+    Ours,
+    /// All, because a name that somebody else has must be seen.
+    All,
+}
+
+#[derive(Default)]
+struct Index {
+    by_key: HashMap<Key, Arc<Child>>,
+    by_vdc: HashMap<String, BTreeSet<Key>>,
+    by_hall: HashMap<String, BTreeSet<Key>>,
+}
+
+impl Index {
+    fn put(&mut self, child: Arc<Child>) -> Option<Arc<Child>> {
+        let old = self.take(&child.key);
+        if let Some(vdc) = &child.vdc_uid {
+            self.by_vdc.entry(vdc.clone()).or_default().insert(child.key.clone());
+        }
+        if let Some(hall) = &child.hall_uid {
+            self.by_hall.entry(hall.clone()).or_default().insert(child.key.clone());
+        }
+        self.by_key.insert(child.key.clone(), child);
+        old
+    }
+
+    fn take(&mut self, key: &Key) -> Option<Arc<Child>> {
+        let old = self.by_key.remove(key)?;
+        for (index, label) in [(&mut self.by_vdc, &old.vdc_uid), (&mut self.by_hall, &old.hall_uid)] {
+            if let Some(label) = label
+                && let Some(keys) = index.get_mut(label)
+            {
+                keys.remove(key);
+                if keys.is_empty() {
+                    index.remove(label);
+                }
+            }
+        }
+        Some(old)
+    }
+}
+
+/// The objects of several kinds.
+#[derive(Clone)]
+pub struct Children {
+    index: Arc<RwLock<Index>>,
+    waiting: watch::Receiver<usize>,
+}
+
+impl Children {
+    /// Starts one watch per kind. `touched` is called with each object that came, changed or went, and with what
+    /// it was before if it changed hands.
+    pub fn start(
+        client: &Client,
+        kinds: &[(ApiKind, Watched)],
+        metrics: &Arc<Metrics>,
+        stop: &CancellationToken,
+        touched: impl Fn(&Child) + Clone + Send + 'static,
+    ) -> Self {
+        let (sender, waiting) = watch::channel(kinds.len());
+        let sender = Arc::new(sender);
+        let index = Arc::new(RwLock::new(Index::default()));
+        for (kind, watched) in kinds {
+            let follower = Follower {
+                kind: kind.clone(),
+                index: index.clone(),
+                metrics: metrics.clone(),
+                waiting: sender.clone(),
+                touched: touched.clone(),
+            };
+            let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource(kind));
+            let config = match watched {
+                Watched::Ours => watcher::Config::default().labels(&format!("{}={}", labels::MANAGED_BY, labels::MANAGER)),
+                Watched::All => watcher::Config::default(),
+            };
+            let stop = stop.clone();
+            tokio::spawn(async move {
+                tokio::select! {
+                    () = stop.cancelled() => (),
+                    () = follower.follow(api, config) => (),
+                }
+            });
+        }
+        Self { index, waiting }
+    }
+
+    /// Waits until every kind has been listed once.
+    pub async fn ready(&self) {
+        // An error says that the watches ended, which only the stop token does: then nobody asks any more.
+        let _ = self.waiting.clone().wait_for(|left| *left == 0).await;
+    }
+
+    /// The object of that key.
+    pub fn get(&self, key: &Key) -> Option<Arc<Child>> {
+        self.read(|index| index.by_key.get(key).cloned())
+    }
+
+    /// Every object labelled for a VDC, halls' objects included, sorted by key.
+    pub fn of_vdc(&self, uid: &str) -> Vec<Arc<Child>> {
+        self.read(|index| collect(index, index.by_vdc.get(uid)))
+    }
+
+    /// Every object labelled for a hall, sorted by key.
+    pub fn of_hall(&self, uid: &str) -> Vec<Arc<Child>> {
+        self.read(|index| collect(index, index.by_hall.get(uid)))
+    }
+
+    /// Every object of one kind that a predicate selects, sorted by key.
+    pub fn select(&self, kind: &ApiKind, predicate: impl Fn(&Child) -> bool) -> Vec<Arc<Child>> {
+        let mut some: Vec<_> = self.read(|i| i.by_key.values().filter(|c| c.key.kind == *kind && predicate(c)).cloned().collect());
+        some.sort_by(|a, b| a.key.cmp(&b.key));
+        some
+    }
+
+    fn read<T>(&self, f: impl FnOnce(&Index) -> T) -> T {
+        f(&self.index.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn collect(index: &Index, keys: Option<&BTreeSet<Key>>) -> Vec<Arc<Child>> {
+    keys.into_iter().flatten().filter_map(|k| index.by_key.get(k).cloned()).collect()
+}
+
+struct Follower<F> {
+    kind: ApiKind,
+    index: Arc<RwLock<Index>>,
+    metrics: Arc<Metrics>,
+    waiting: Arc<watch::Sender<usize>>,
+    touched: F,
+}
+
+impl<F: Fn(&Child)> Follower<F> {
+    async fn follow(self, api: Api<DynamicObject>, config: watcher::Config) {
+        let mut stream = watcher(api, config).default_backoff().boxed();
+        let mut listed: HashSet<Key> = HashSet::new();
+        let mut first = true;
+        loop {
+            match stream.try_next().await {
+                Ok(Some(Event::Init)) => listed.clear(),
+                Ok(Some(Event::InitApply(object))) => {
+                    let child = Child::new(&self.kind, object);
+                    listed.insert(child.key.clone());
+                    self.put(child);
+                }
+                Ok(Some(Event::InitDone)) => {
+                    self.drop_unlisted(&listed);
+                    listed = HashSet::new();
+                    if std::mem::take(&mut first) {
+                        self.waiting.send_modify(|left| *left = left.saturating_sub(1));
+                    }
+                }
+                Ok(Some(Event::Apply(object))) => self.put(Child::new(&self.kind, object)),
+                Ok(Some(Event::Delete(object))) => self.remove(&Child::new(&self.kind, object).key),
+                Ok(None) => return,
+                Err(error) => {
+                    self.metrics.watch_errors.with_label_values(&[self.kind.kind]).inc();
+                    tracing::debug!(kind = self.kind.kind, %error, "watch broke; it is begun again");
+                }
+            }
+        }
+    }
+
+    fn put(&self, child: Child) {
+        let child = Arc::new(child);
+        let old = self.write(|index| index.put(child.clone()));
+        // A changed label wakes the one it was taken from, too.
+        if let Some(old) = old.filter(|o| (&o.vdc_uid, &o.hall_uid) != (&child.vdc_uid, &child.hall_uid)) {
+            (self.touched)(&old);
+        }
+        (self.touched)(&child);
+    }
+
+    fn remove(&self, key: &Key) {
+        if let Some(old) = self.write(|index| index.take(key)) {
+            (self.touched)(&old);
+        }
+    }
+
+    fn drop_unlisted(&self, listed: &HashSet<Key>) {
+        let gone: Vec<Key> = self.write(|index| {
+            index.by_key.keys().filter(|k| k.kind == self.kind && !listed.contains(*k)).cloned().collect()
+        });
+        gone.iter().for_each(|key| self.remove(key));
+    }
+
+    fn write<T>(&self, f: impl FnOnce(&mut Index) -> T) -> T {
+        f(&mut self.index.write().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use yunting_plan::object::api_kind;
+
+    fn child(name: &str, vdc: &str) -> Arc<Child> {
+        let kind = api_kind::<k8s_openapi::api::core::v1::ConfigMap>();
+        let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {
+            "name": name, "namespace": "n", "uid": name, "labels": {labels::VDC_UID: vdc}}});
+        Arc::new(Child::new(&kind, serde_json::from_value(object).unwrap()))
+    }
+
+    #[test]
+    fn an_object_is_found_by_the_vdc_it_is_labelled_for_now() {
+        let mut index = Index::default();
+        index.put(child("a", "one"));
+        index.put(child("b", "one"));
+        index.put(child("a", "two"));
+        assert_eq!(collect(&index, index.by_vdc.get("one")).len(), 1);
+        assert_eq!(collect(&index, index.by_vdc.get("two"))[0].uid, "a");
+        index.take(&child("a", "two").key);
+        assert!(!index.by_vdc.contains_key("two"));
+    }
+}
