@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::{StreamExt, TryStreamExt};
 use kube::core::DeserializeGuard;
@@ -24,6 +25,7 @@ impl<K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + S
 #[derive(Clone)]
 pub struct Cache<K: Cached> {
     store: Store<K>,
+    listed: Arc<AtomicBool>,
 }
 
 impl<K: Cached> Cache<K> {
@@ -38,20 +40,26 @@ impl<K: Cached> Cache<K> {
     ) -> Self {
         let writer = Writer::<K>::default();
         let store = writer.as_reader();
-        let follow = follow(api, config, metrics, writer, touched);
+        let listed = Arc::new(AtomicBool::new(false));
+        let follow = follow(api, config, metrics, writer, listed.clone(), touched);
         tokio::spawn(async move {
             tokio::select! {
                 () = stop.cancelled() => (),
                 () = follow => (),
             }
         });
-        Self { store }
+        Self { store, listed }
     }
 
     /// Waits for the first complete LIST.
     pub async fn ready(&self) {
         // An error says that the watch has ended, which only the stop token does: then nobody asks any more.
         let _ = self.store.wait_until_ready().await;
+    }
+
+    /// Whether the first complete LIST has come.
+    pub fn is_ready(&self) -> bool {
+        self.listed.load(Ordering::Acquire)
     }
 
     /// The object of that name, in a namespace.
@@ -84,6 +92,7 @@ async fn follow<K: Cached>(
     config: watcher::Config,
     metrics: Arc<Metrics>,
     mut writer: Writer<K>,
+    listed: Arc<AtomicBool>,
     touched: impl Fn(&K),
 ) {
     let kind = K::kind(&()).into_owned();
@@ -112,6 +121,7 @@ async fn follow<K: Cached>(
             }
             Event::Init => (),
             Event::InitDone => {
+                listed.store(true, Ordering::Release);
                 reader.state().iter().for_each(|o| touched(o));
                 before.drain().for_each(|(_, gone)| touched(&gone));
             }

@@ -1,7 +1,31 @@
-//! The site's controllers: mirror, VDCs, halls, report.
+//! The site's controllers: they make one site's slices true, also while the hub is away.
+//!
+//! `mirror` copies slices into records; `vdc` and `hall` act on records alone; `report` tells the hub how the
+//! site is. Deletion is said by a slice, never concluded from its absence.
+
+mod hall;
+mod mirror;
+mod report;
+mod vdc;
+mod world;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tokio_util::sync::CancellationToken;
+use yunting_crds::labels;
+use yunting_crds::names::SiteName;
+
+use crate::context::Context;
+use crate::hub_client::Servers;
+use crate::lease::Elector;
+use crate::metrics::Metrics;
+use crate::ops::{self, Readiness};
+use crate::queue::{Queue, queue};
+use crate::writer::Writer;
+use world::{Ends, Name, Wakers, World};
 
 /// How a site controller is started.
 pub struct Options {
@@ -15,7 +39,78 @@ pub struct Options {
     pub listen: SocketAddr,
 }
 
-/// Runs until stopped.
+/// Reconciles at once per controller.
+const CONCURRENCY: usize = 8;
+/// Name of the leader Lease in the site's `yunting-system`.
+const LEASE: &str = "yunting-site";
+
+struct Queues {
+    mirror: Queue<Name>,
+    vdcs: Queue<Name>,
+    halls: Queue<Name>,
+    report: Queue<Name>,
+}
+
+/// Runs until stopped or until the lead is lost.
 pub async fn run(options: Options) -> anyhow::Result<()> {
-    anyhow::bail!("the controller of site {} is not built yet", options.site)
+    let site = SiteName::new(&options.site)?;
+    let stop = CancellationToken::new();
+    tokio::spawn(ops::stop_on_signal(stop.clone()));
+    let metrics = Arc::new(Metrics::new()?);
+    let context = Context::new(metrics.clone());
+    let readiness = Readiness::default();
+    let serve = tokio::spawn(ops::serve(options.listen, metrics.clone(), readiness.clone(), stop.clone()));
+    let hub = Servers::open("hub", &options.hub_kubeconfig, metrics.clone()).await?;
+    let own = Servers::open("site", &options.site_kubeconfig, metrics.clone()).await?;
+    let writer = Writer::new(own.client.clone(), metrics.clone());
+    let identity = format!("{site}-{}", std::process::id());
+    let elector =
+        Elector::new(own.client.clone(), writer.clone(), context.clone(), labels::SYSTEM_NAMESPACE, LEASE, &identity);
+    let leave = || own.leave();
+    let leadership = tokio::select! {
+        leadership = elector.lead(&leave) => leadership,
+        () = stop.cancelled() => return Ok(()),
+        served = serve => return served?.with_context(|| format!("cannot serve on {}", options.listen)),
+    };
+    let ends = Ends { hub_writer: Writer::new(hub.client.clone(), metrics), hub, own: own.clone(), writer };
+    let work = work(site, ends, context, readiness, &stop);
+    tokio::select! {
+        result = work => result,
+        () = elector.hold(leadership, leave) => anyhow::bail!("the lead was lost: another instance goes on"),
+        () = stop.cancelled() => Ok(()),
+    }
+}
+
+async fn work(site: SiteName, ends: Ends, context: Context, readiness: Readiness, stop: &CancellationToken) -> anyhow::Result<()> {
+    let (mirror_waker, mirror) = queue("site-mirror");
+    let (vdcs_waker, vdcs) = queue("site-vdc");
+    let (halls_waker, halls) = queue("site-hall");
+    let (report_waker, report) = queue("site-report");
+    let wakers = Wakers { mirror: mirror_waker, vdcs: vdcs_waker, halls: halls_waker, report: report_waker };
+    let world = World::start(site, ends, context, wakers, stop).await?;
+    readiness.set(true);
+    tracing::info!("caches of the site are filled");
+    run_queues(Arc::new(world), Queues { mirror, vdcs, halls, report }, stop).await;
+    anyhow::bail!("a controller stopped")
+}
+
+async fn run_queues(world: Arc<World>, queues: Queues, stop: &CancellationToken) {
+    let metrics = world.context.metrics.clone();
+    macro_rules! reconcile {
+        ($queue:expr, $module:ident) => {{
+            let world = world.clone();
+            $queue.run(CONCURRENCY, metrics.clone(), stop.clone(), move |key| {
+                let world = world.clone();
+                async move { $module::reconcile(&world, &key).await }
+            })
+        }};
+    }
+    tokio::select! {
+        () = reconcile!(queues.mirror, mirror) => (),
+        () = reconcile!(queues.vdcs, vdc) => (),
+        () = reconcile!(queues.halls, hall) => (),
+        () = reconcile!(queues.report, report) => (),
+        () = report::beat::beat(world.clone()) => (),
+        () = report::canary::watch_over(world.clone()) => (),
+    }
 }

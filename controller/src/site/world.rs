@@ -1,0 +1,262 @@
+//! Everything a site controller has seen: records, slices of the hub, its own objects; and who is woken by what.
+//! No decision is made here.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding};
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::core::v1::{
+    ConfigMap, LimitRange, Namespace, Node, PersistentVolumeClaim, ResourceQuota, Secret, Service, ServiceAccount,
+};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::rbac::v1::RoleBinding;
+use k8s_openapi::api::storage::v1::StorageClass;
+use kube::core::DeserializeGuard;
+use kube::runtime::watcher;
+use kube::{Api, Client, ResourceExt};
+use tokio_util::sync::CancellationToken;
+use yunting_crds::names::{SiteName, SliceKind, slice};
+use yunting_crds::{HallSlice, SliceRecord, VdcSlice, labels};
+use yunting_plan::object::{ApiKind, api_kind};
+
+use super::report::canary::Canary;
+use crate::cache::{Cache, Cached};
+use crate::children::{Child, Children, Watched};
+use crate::context::Context;
+use crate::hub_client::Servers;
+use crate::queue::Waker;
+use crate::writer::Writer;
+
+/// Time for which changes of objects are gathered before what they belong to is worked on again.
+const GATHER: Duration = Duration::from_millis(50);
+
+/// Key of a queue: a slice's name, a VDC's or hall's uid, or nothing for the report.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Name(pub(super) String);
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Wakers of the site's queues.
+#[derive(Clone)]
+pub(super) struct Wakers {
+    /// By name of the slice.
+    pub(super) mirror: Waker<Name>,
+    /// By uid of the VDC.
+    pub(super) vdcs: Waker<Name>,
+    /// By uid of the hall.
+    pub(super) halls: Waker<Name>,
+    /// One key only.
+    pub(super) report: Waker<Name>,
+}
+
+impl Wakers {
+    /// The report is due again.
+    pub(super) fn report(&self) {
+        self.report.wake_after(Name(String::new()), GATHER);
+    }
+
+    /// By name of a slice or record: the VDC or hall it is about.
+    fn about(&self, name: &str) {
+        if let Some(uid) = name.strip_prefix("vdc-") {
+            self.vdcs.wake(Name(uid.to_owned()));
+        } else if let Some(uid) = name.strip_prefix("hall-") {
+            self.halls.wake(Name(uid.to_owned()));
+        }
+    }
+
+    fn slice(&self, name: &str) {
+        self.mirror.wake(Name(name.to_owned()));
+        self.about(name);
+    }
+
+    fn child(&self, child: &Child) {
+        match (&child.hall_uid, &child.vdc_uid) {
+            (Some(hall), _) => self.halls.wake_after(Name(hall.clone()), GATHER),
+            (None, Some(vdc)) => self.vdcs.wake_after(Name(vdc.clone()), GATHER),
+            _ => (),
+        }
+    }
+}
+
+/// Both ends of a site controller.
+pub(super) struct Ends {
+    pub(super) hub: Servers,
+    pub(super) hub_writer: Writer,
+    pub(super) own: Servers,
+    pub(super) writer: Writer,
+}
+
+/// What has been seen, and what is needed to act on it.
+pub(super) struct World {
+    pub(super) context: Context,
+    pub(super) site: SiteName,
+    /// Clients and writers of hub and site.
+    pub(super) ends: Ends,
+    pub(super) wakers: Wakers,
+    /// The site's own copies of its slices: what is acted on.
+    pub(super) records: Cache<SliceRecord>,
+    /// Slices at the hub, for mirroring and for their status; empty while the hub has never answered.
+    pub(super) vdc_slices: Cache<VdcSlice>,
+    pub(super) hall_slices: Cache<HallSlice>,
+    /// Copies of halls' Secrets at the hub.
+    pub(super) hub_secrets: Cache<Secret>,
+    /// The site's report at the hub.
+    pub(super) reports: Cache<yunting_crds::SiteReport>,
+    /// Everything Yunting made here, and every namespace.
+    pub(super) children: Children,
+    pub(super) nodes: Cache<Node>,
+    pub(super) storage_classes: Cache<StorageClass>,
+    /// Whether the site's API servers enforce Yunting's policies.
+    pub(super) canary: Arc<Canary>,
+    /// Version of the site's Kubernetes.
+    pub(super) version: String,
+    /// The site serves Gateway API.
+    pub(super) serves_routes: bool,
+}
+
+/// `HTTPRoute` of Gateway API.
+pub(super) fn http_route() -> ApiKind {
+    ApiKind { group: "gateway.networking.k8s.io", version: "v1", kind: "HTTPRoute", plural: "httproutes", namespaced: true }
+}
+
+/// Every kind that Yunting makes at a site.
+fn kinds(serves_routes: bool) -> Vec<(ApiKind, Watched)> {
+    let mut kinds = vec![
+        (api_kind::<Namespace>(), Watched::All),
+        (api_kind::<NetworkPolicy>(), Watched::Ours),
+        (api_kind::<ResourceQuota>(), Watched::Ours),
+        (api_kind::<LimitRange>(), Watched::Ours),
+        (api_kind::<RoleBinding>(), Watched::Ours),
+        (api_kind::<ServiceAccount>(), Watched::Ours),
+        (api_kind::<ConfigMap>(), Watched::Ours),
+        (api_kind::<Secret>(), Watched::Ours),
+        (api_kind::<Service>(), Watched::Ours),
+        (api_kind::<Deployment>(), Watched::Ours),
+        (api_kind::<StatefulSet>(), Watched::Ours),
+        (api_kind::<PersistentVolumeClaim>(), Watched::Ours),
+        (api_kind::<PodDisruptionBudget>(), Watched::Ours),
+        (api_kind::<HorizontalPodAutoscaler>(), Watched::Ours),
+        (api_kind::<k8s_openapi::api::core::v1::Pod>(), Watched::Ours),
+    ];
+    if serves_routes {
+        kinds.push((http_route(), Watched::Ours));
+    }
+    kinds
+}
+
+struct Starter<'a> {
+    client: &'a Client,
+    namespace: Option<&'a str>,
+    context: &'a Context,
+    stop: &'a CancellationToken,
+}
+
+impl Starter<'_> {
+    fn cluster<K: Cached>(&self, touched: impl Fn(&K) + Send + 'static) -> Cache<K> {
+        let api: Api<DeserializeGuard<K>> = Api::all(self.client.clone());
+        Cache::start(api, watcher::Config::default(), self.context.metrics.clone(), self.stop.clone(), touched)
+    }
+
+    fn namespaced<K>(&self, touched: impl Fn(&K) + Send + 'static) -> Cache<K>
+    where
+        K: Cached + kube::Resource<Scope = kube::core::NamespaceResourceScope>,
+    {
+        let api: Api<DeserializeGuard<K>> = Api::namespaced(self.client.clone(), self.namespace.unwrap_or_default());
+        Cache::start(api, watcher::Config::default(), self.context.metrics.clone(), self.stop.clone(), touched)
+    }
+}
+
+impl World {
+    /// Starts every watch and waits for the site's own; the hub may be away.
+    pub(super) async fn start(site: SiteName, ends: Ends, context: Context, wakers: Wakers, stop: &CancellationToken) -> anyhow::Result<Self> {
+        let own = &ends.own.client;
+        let version = own.apiserver_version().await?.git_version;
+        let serves_routes = own.list_api_group_resources("gateway.networking.k8s.io/v1").await.is_ok();
+        let namespace = site.namespace();
+        let at_hub = Starter { client: &ends.hub.client, namespace: Some(&namespace), context: &context, stop };
+        let at_site = Starter { client: own, namespace: None, context: &context, stop };
+        let canary = Arc::new(Canary::default());
+        let w = &wakers;
+        let records = at_site.cluster({ let w = w.clone(); move |r: &SliceRecord| { w.slice(&r.name_any()); w.report(); } });
+        let children = Children::start(own, &kinds(serves_routes), &context.metrics, stop, {
+            let (w, records) = (w.clone(), records.clone());
+            move |child: &Child| touched(&w, &records, child)
+        });
+        let vdc_slices = at_hub.namespaced({ let w = w.clone(); move |s: &VdcSlice| { w.slice(&s.name_any()); w.report(); } });
+        let hall_slices = at_hub.namespaced({ let w = w.clone(); move |s: &HallSlice| { w.slice(&s.name_any()); w.report(); } });
+        let hub_secrets = at_hub.namespaced({ let (w, records) = (w.clone(), records.clone()); move |s: &Secret| secret_touched(&w, &records, s) });
+        let reports = at_hub.namespaced({ let w = w.clone(); move |_: &yunting_crds::SiteReport| w.report() });
+        let nodes = at_site.cluster({ let w = w.clone(); move |_: &Node| w.report() });
+        let storage_classes = at_site.cluster({ let w = w.clone(); move |_: &StorageClass| w.report() });
+        // Kept alive by their tasks; only their changes matter.
+        let _: Cache<ValidatingAdmissionPolicy> = at_site.cluster({ let c = canary.clone(); move |_: &ValidatingAdmissionPolicy| c.policies_changed() });
+        let _: Cache<ValidatingAdmissionPolicyBinding> = at_site.cluster({ let c = canary.clone(); move |_: &ValidatingAdmissionPolicyBinding| c.policies_changed() });
+        tokio::spawn({
+            let (w, vdcs, halls) = (w.clone(), vdc_slices.clone(), hall_slices.clone());
+            async move {
+                vdcs.ready().await;
+                halls.ready().await;
+                w.report();
+            }
+        });
+        records.ready().await;
+        children.ready().await;
+        nodes.ready().await;
+        wakers.report();
+        Ok(Self {
+            context, site, ends, wakers, records, vdc_slices, hall_slices, hub_secrets, reports, children, nodes,
+            storage_classes, canary, version, serves_routes,
+        })
+    }
+
+    /// The record of a VDC or hall.
+    pub(super) fn record(&self, kind: SliceKind, uid: &str) -> Option<Arc<SliceRecord>> {
+        self.records.get_cluster(&slice(kind, uid))
+    }
+
+    /// The slice of a VDC at the hub, if the hub has been seen to have it.
+    pub(super) fn vdc_slice(&self, uid: &str) -> Option<Arc<VdcSlice>> {
+        self.vdc_slices.get(&self.site.namespace(), &slice(SliceKind::Vdc, uid))
+    }
+
+    /// The slice of a hall at the hub, if the hub has been seen to have it.
+    pub(super) fn hall_slice(&self, uid: &str) -> Option<Arc<HallSlice>> {
+        self.hall_slices.get(&self.site.namespace(), &slice(SliceKind::Hall, uid))
+    }
+
+    /// Records of the halls that run in a VDC.
+    pub(super) fn halls_of(&self, vdc_uid: &str) -> Vec<Arc<SliceRecord>> {
+        halls_of(&self.records, vdc_uid)
+    }
+}
+
+fn halls_of(records: &Cache<SliceRecord>, vdc_uid: &str) -> Vec<Arc<SliceRecord>> {
+    records.select(|r| r.spec.hall.as_ref().is_some_and(|h| h.vdc.uid == vdc_uid))
+}
+
+/// A namespace that opens or closes matters to every hall of its VDC; a hall's object that comes or goes matters
+/// to the VDC, which waits for it when it is taken away.
+fn touched(w: &Wakers, records: &Cache<SliceRecord>, child: &Child) {
+    w.child(child);
+    let Some(vdc) = &child.vdc_uid else { return };
+    if child.key.kind.kind == "Namespace" {
+        halls_of(records, vdc).iter().for_each(|r| w.about(&r.name_any()));
+    }
+    if child.hall_uid.is_some() && child.deleting {
+        w.vdcs.wake_after(Name(vdc.clone()), GATHER);
+    }
+}
+
+fn secret_touched(w: &Wakers, records: &Cache<SliceRecord>, secret: &Secret) {
+    if let Some(vdc) = secret.labels().get(labels::VDC_UID) {
+        halls_of(records, vdc).iter().for_each(|r| w.about(&r.name_any()));
+    }
+}
