@@ -10,3 +10,4 @@ pub mod placement;
 pub mod quota;
 pub mod slices;
 pub mod summary;
+pub mod vdc;
