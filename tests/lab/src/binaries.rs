@@ -21,34 +21,38 @@ struct GoProgram {
     name: &'static str,
     /// What a person is told.
     about: &'static str,
-    files: [(&'static str, &'static str); 3],
+    files: &'static [(&'static str, &'static str)],
     ldflags: &'static str,
+    /// The package that is built.
+    package: &'static str,
     /// The names it answers to.
     names: &'static [&'static str],
 }
 
 macro_rules! module {
-    ($dir:literal) => {
-        [
+    ($dir:literal $(, $more:literal)*) => {
+        &[
             ("go.mod", include_str!(concat!("../go/", $dir, "/go.mod"))),
             ("go.sum", include_str!(concat!("../go/", $dir, "/go.sum"))),
-            ("main.go", include_str!(concat!("../go/", $dir, "/main.go"))),
+            $(($more, include_str!(concat!("../go/", $dir, "/", $more))),)*
         ]
     };
 }
 
-const PROGRAMS: [GoProgram; 3] = [
+const PROGRAMS: [GoProgram; 4] = [
     GoProgram {
         name: "etcd",
         about: "etcd 3.6 (about a minute the first time)",
-        files: module!("etcd"),
+        files: module!("etcd", "main.go"),
+        package: ".",
         ldflags: "-s -w",
         names: &["etcd", "etcdctl"],
     },
     GoProgram {
         name: "kubernetes",
         about: "Kubernetes 1.36 (5 to 9 minutes the first time)",
-        files: module!("kubernetes"),
+        files: module!("kubernetes", "main.go"),
+        package: ".",
         ldflags: "-s -w -X k8s.io/component-base/version.gitVersion=v1.36.3 \
                   -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=36",
         names: &[
@@ -63,9 +67,18 @@ const PROGRAMS: [GoProgram; 3] = [
     GoProgram {
         name: "coredns",
         about: "CoreDNS 1.14 (about 3 minutes the first time)",
-        files: module!("coredns"),
+        files: module!("coredns", "main.go"),
+        package: ".",
         ldflags: "-s -w",
         names: &["coredns"],
+    },
+    GoProgram {
+        name: "local-path",
+        about: "the local-path provisioner (about a minute the first time)",
+        files: module!("local-path"),
+        package: "github.com/rancher/local-path-provisioner",
+        ldflags: "-s -w",
+        names: &["local-path-provisioner"],
     },
 ];
 
@@ -114,11 +127,25 @@ impl GoProgram {
         }
         let fresh = source.path().join("program");
         let mut go = Command::new("go");
-        go.args(["build", "-trimpath", "-ldflags", self.ldflags, "-o"]).arg(&fresh).arg(".");
+        go.args(["build", "-trimpath", "-ldflags", self.ldflags, "-o"]).arg(&fresh).arg(self.package);
         go.current_dir(source.path()).env("CGO_ENABLED", "0").env("GOFLAGS", "-mod=readonly");
         cmd::output(&format!("build {}", self.name), go)?;
         fs::rename(&fresh, built).map_err(Error::io("keep the build as", built))
     }
+}
+
+/// Copies a program of ours to where the lab runs it from. Whether it differs from what was there.
+///
+/// The copy takes the old one's place by name, so what runs keeps running.
+pub fn adopt(source: &Path, place: &Path) -> Result<bool> {
+    let new = fs::read(source).map_err(Error::io("read the program", source))?;
+    if fs::read(place).is_ok_and(|old| old == new) {
+        return Ok(false);
+    }
+    let fresh = place.with_extension("new");
+    fs::copy(source, &fresh).map_err(Error::io("copy the program to", &fresh))?;
+    fs::rename(&fresh, place).map_err(Error::io("keep", place))?;
+    Ok(true)
 }
 
 /// Points `link` at `target`, also when it already points elsewhere.

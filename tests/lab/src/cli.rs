@@ -15,6 +15,26 @@ pub struct Cli {
     pub command: Command,
 }
 
+/// Binaries of ours that a lab runs; by default those beside this program.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Programs {
+    /// The binary of our controllers.
+    #[arg(long, env = "YUNTING_CONTROLLER_BIN")]
+    pub controller_bin: Option<PathBuf>,
+    /// The binary of the demo workload.
+    #[arg(long, env = "YUNTING_HALL_BIN")]
+    pub hall_bin: Option<PathBuf>,
+}
+
+/// On or off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Switch {
+    /// Start.
+    Start,
+    /// Stop.
+    Stop,
+}
+
 /// What can be done.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -26,9 +46,20 @@ pub enum Command {
         /// The clusters only, without anything of Yunting.
         #[arg(long)]
         bare: bool,
-        /// The binary of our controllers; by default the one beside this program.
-        #[arg(long)]
-        controller_bin: Option<PathBuf>,
+        /// The binaries of our controllers and of the demo workload.
+        #[command(flatten)]
+        programs: Programs,
+    },
+    /// Apply Yunting's kinds, policies and roles to hub and sites, and start our controllers.
+    Install {
+        /// The binaries of our controllers and of the demo workload.
+        #[command(flatten)]
+        programs: Programs,
+    },
+    /// Start or stop our controllers at every site.
+    Controllers {
+        /// What to do.
+        action: Switch,
     },
     /// End the lab and remove everything it made.
     Down,
@@ -117,6 +148,12 @@ pub enum Command {
     /// The supervisor of a site; started by its first process.
     #[command(hide = true)]
     SiteRun {
+        /// The site.
+        site: String,
+    },
+    /// Brings images into the site this runs in; started by `up`.
+    #[command(hide = true)]
+    SiteImages {
         /// The site.
         site: String,
     },

@@ -29,7 +29,7 @@ pub fn ensure(lab: &Lab) -> Result<Ports> {
     let pid_file = pid_file(lab);
     if daemon::alive(&pid_file).is_none() {
         let _ = std::fs::remove_file(ready_file(lab));
-        let own = std::env::current_exe().map_err(Error::io("find the program", "/proc/self/exe"))?;
+        let own = lab.own_program();
         let log = lab.dir.join("forward.log");
         let words = [own.as_os_str(), "--name".as_ref(), lab.name.as_ref(), "forward".as_ref()];
         daemon::start(&pid_file, &log, words)?;

@@ -6,6 +6,7 @@
 // A command line tool prints.
 #![allow(clippy::print_stdout)]
 
+pub mod addons;
 pub mod binaries;
 pub mod cli;
 pub mod client;
@@ -16,7 +17,9 @@ pub mod error;
 pub mod forward;
 pub mod hygiene;
 pub mod images;
+pub mod install;
 pub mod kubeconfig;
+pub mod manifests;
 pub mod packages;
 pub mod pki;
 pub mod power;
@@ -26,5 +29,6 @@ pub mod site;
 pub mod spec;
 pub mod state;
 pub mod status;
+pub mod stock;
 pub mod up;
 pub mod wan;

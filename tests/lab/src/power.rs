@@ -19,12 +19,17 @@ pub fn on(lab: &Lab, site: &Site) -> Result<()> {
         return Ok(());
     }
     disk::ensure(&dir)?;
-    let own = std::env::current_exe().map_err(Error::io("find the program", "/proc/self/exe"))?;
+    let own = lab.own_program();
     let net = format!("--net={}", Lab::netns_file(&lab.site_netns(site)).display());
     let own = own.to_string_lossy();
     let words = ["nsenter", &net, "unshare", "--mount", "--uts", "--pid", "--fork", "--mount-proc", "--kill-child"];
     let init = [own.as_ref(), "--name", &lab.name, "site-init", &site.name];
     daemon::start(&dir.pid_file(), &dir.log("site"), words.into_iter().chain(init)).map(drop)
+}
+
+/// Whether a site has power.
+pub fn is_on(lab: &Lab, site: &Site) -> bool {
+    daemon::alive(&lab.site_dir(site).pid_file()).is_some()
 }
 
 /// Cuts a site's power: first its disk, so that nothing unsynced survives, then every process at once.

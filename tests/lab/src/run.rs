@@ -1,20 +1,24 @@
 //! Doing what the command line says.
 
+use std::path::PathBuf;
 use std::process::Command as Program;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, Programs, Switch};
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::site::control::{Request, ask};
 use crate::spec::Lab;
+use crate::stock::Stock;
+use crate::up::Options;
 use crate::wan::Direction;
-use crate::{forward, power, site, state, status, up, wan};
+use crate::{forward, install, power, site, state, status, stock, up, wan};
 
 /// Does it; the number is what the program ends with.
 pub async fn run(cli: Cli) -> Result<i32> {
     let name = cli.name.as_str();
     match cli.command {
-        Command::Up { sites, bare, controller_bin } => self::up(name, sites, bare, controller_bin).await,
+        Command::Up { sites, bare, programs } => self::up(&Lab::new(name, sites)?, bare, programs).await,
+        Command::Install { programs } => self::up(&state::open(name)?.0, false, programs).await,
         Command::Down => {
             up::down(name, &Progress::new())?;
             Ok(0)
@@ -27,13 +31,11 @@ pub async fn run(cli: Cli) -> Result<i32> {
     }
 }
 
-async fn up(name: &str, sites: usize, bare: bool, controller_bin: Option<std::path::PathBuf>) -> Result<i32> {
-    let lab = Lab::new(name, sites)?;
+async fn up(lab: &Lab, bare: bool, programs: Programs) -> Result<i32> {
     let progress = Progress::new();
-    up::clusters(&lab, &progress).await?;
-    if !bare {
-        let _ = controller_bin;
-    }
+    let hall = beside(programs.hall_bin, "yunting-hall")?;
+    let controller = beside(programs.controller_bin, "yunting-controller")?;
+    up::run(lab, &Options { bare, hall, controller }, &progress).await?;
     for (what, took) in progress.finish() {
         println!("{:>7.1} s  {what}", took.as_secs_f64());
     }
@@ -41,10 +43,20 @@ async fn up(name: &str, sites: usize, bare: bool, controller_bin: Option<std::pa
     Ok(0)
 }
 
+/// The named binary, or the one that was built together with this program.
+fn beside(named: Option<PathBuf>, program: &str) -> Result<PathBuf> {
+    let own = || std::env::current_exe().map_err(Error::io("find the program", "/proc/self/exe"));
+    named.map_or_else(|| Ok(own()?.with_file_name(program)), Ok)
+}
+
 /// Everything that needs a lab to be there.
 async fn existing(name: &str, command: Command) -> Result<i32> {
     let (lab, state) = state::open(name)?;
     match command {
+        Command::Controllers { action } => install::controllers(&lab, &state, action == Switch::Start)?,
+        Command::SiteImages { site } => {
+            stock::import_here(&Stock::read(&lab)?, &lab.site_dir(lab.site(&site)?))?;
+        }
         Command::Status => println!("{}", status::table(&lab, &state)?),
         Command::Kubeconfig { place } => println!("{}", kubeconfig(&lab, &place)?),
         Command::Cut { site, from, one_way } => cut(&lab, &site, from.as_deref(), one_way)?,

@@ -171,6 +171,16 @@ impl Lab {
         SiteDir(self.dir.join("sites").join(&site.name))
     }
 
+    /// The lab's copy of a program of ours: a build in the checkout must not pull it from under a running site.
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.dir.join("bin").join(name)
+    }
+
+    /// The lab's copy of this program.
+    pub fn own_program(&self) -> PathBuf {
+        self.program("yunting-lab")
+    }
+
     /// Kubeconfigs for people.
     pub fn kubeconfigs(&self) -> PathBuf {
         self.dir.join("kubeconfigs")

@@ -57,9 +57,6 @@ pub struct State {
     /// Whether `install` was done, so that a site starts our controllers when it boots.
     #[serde(default)]
     pub controllers: bool,
-    /// The binary of our controllers.
-    #[serde(default)]
-    pub controller_bin: Option<PathBuf>,
 }
 
 impl State {

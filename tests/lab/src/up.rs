@@ -1,5 +1,6 @@
 //! `up` and `down`: from nothing to sites whose nodes are Ready, and back.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::Node;
@@ -13,16 +14,53 @@ use crate::site::control::{self, Request};
 use crate::site::process::Phase;
 use crate::spec::{Lab, Site};
 use crate::state::{self, State};
-use crate::{binaries, daemon, forward, hygiene, kubeconfig, packages, pki, power, wan};
+use crate::stock::{self, Stock};
+use crate::{addons, binaries, daemon, forward, hygiene, install, kubeconfig, packages, pki, power, wan};
 
 /// How long a site may take from power to Ready. Three sites on two loaded cores need about 60 s.
 const SITE_READY: Duration = Duration::from_secs(300);
 
-/// Starts the clusters. What exists is kept, so a second call finishes what a first one began.
-pub async fn clusters(lab: &Lab, progress: &Progress) -> Result<()> {
+/// What `up` is told besides the lab.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The clusters only.
+    pub bare: bool,
+    /// The binary of the demo workload.
+    pub hall: PathBuf,
+    /// The binary of our controllers.
+    pub controller: PathBuf,
+}
+
+/// Starts a lab. What exists is kept, so a second call finishes what a first one began and brings what is newer.
+pub async fn run(lab: &Lab, options: &Options, progress: &Progress) -> Result<()> {
     packages::ensure(progress)?;
     let _lock = state::lock(lab)?;
+    let stock = foundation(lab, options, progress)?;
+    let state = power_and_wait(lab, &stock, progress).await?;
+    if options.bare {
+        return Ok(());
+    }
+    let newer = binaries::adopt(&options.controller, &lab.program("yunting-controller"))?;
+    install::run(lab, &state, progress).await?;
+    if newer && state.controllers {
+        install::controllers(lab, &state, false)?;
+    }
+    install::controllers(lab, &state, true)?;
+    let since = Instant::now();
+    let ready = lab.sites.iter().map(|site| processes_ready(lab, site, progress, since));
+    futures::future::try_join_all(ready).await?;
+    progress.done("lab", "controllers ready", since);
+    Ok(())
+}
+
+/// What lies on the host: programs, images, keys, the WAN, the forwards.
+fn foundation(lab: &Lab, options: &Options, progress: &Progress) -> Result<Stock> {
     binaries::ensure(&lab.dir.join("bin"), progress)?;
+    let own = std::env::current_exe().map_err(Error::io("find the program", "/proc/self/exe"))?;
+    binaries::adopt(&own, &lab.own_program())?;
+    let since = Instant::now();
+    let stock = stock::ensure(lab, &options.hall, progress)?;
+    progress.done("images", "images", since);
     let since = Instant::now();
     let state = State::read(lab)?.unwrap_or_default();
     State { sites: lab.sites.len(), ..state }.write(lab)?;
@@ -31,15 +69,28 @@ pub async fn clusters(lab: &Lab, progress: &Progress) -> Result<()> {
     let ports = forward::ensure(lab)?;
     kubeconfig::write_people(lab, &ports)?;
     progress.done("lab", "keys, certificates, WAN and forwards", since);
+    Ok(stock)
+}
+
+async fn power_and_wait(lab: &Lab, stock: &Stock, progress: &Progress) -> Result<State> {
     let since = Instant::now();
     for site in &lab.sites {
+        if power::is_on(lab, site) {
+            stock::import(lab, site)?;
+        }
         power::on(lab, site)?;
         progress.say(&site.name, "has power");
     }
-    let ready = lab.sites.iter().map(|site| site_ready(lab, site, progress, since));
+    let state = State::read(lab)?.unwrap_or_default();
+    let ready = lab.sites.iter().map(|site| async {
+        site_ready(lab, site, progress, since).await?;
+        addons::ensure(lab, &state, stock, site).await?;
+        progress.done(&site.name, "cluster DNS ready", since);
+        Ok(())
+    });
     futures::future::try_join_all(ready).await?;
     progress.done("lab", "all sites ready", since);
-    Ok(())
+    Ok(state)
 }
 
 /// Waits until every enabled process of a site is ready and its node is.

@@ -1,7 +1,7 @@
 //! The API servers of a site, its own and the hub's, with what stands beside each.
 
 use super::bootstrap::FirstObjects;
-use super::process::{Plan, Process, Ready, flags, text};
+use super::process::{Plan, Prepare, Process, Ready, flags, text};
 use crate::error::{Error, Result};
 use crate::pki::write_secret;
 use crate::spec::{HUB_API_PORT, HUB_ETCD, HUB_SERVICES, ISSUER_PORT, SITE_API_PORT, SITE_ETCD};
@@ -121,7 +121,7 @@ fn site_api(plan: &Plan) -> Process {
     ]));
     Process::new("apiserver", plan.bin("kube-apiserver"), args)
         .after(&["etcd"])
-        .first(FirstObjects::new(plan, SITE_ETCD, "etcd-ca.crt", "etcd-client", true))
+        .prepare(Prepare::Objects(FirstObjects::new(plan, SITE_ETCD, "etcd-ca.crt", "etcd-client", true)))
         .ready(Ready::Https(SITE_API_PORT, "/readyz"))
 }
 
@@ -149,7 +149,7 @@ fn hub_api(plan: &Plan) -> Process {
     ]));
     Process::new("hub-apiserver", plan.bin("kube-apiserver"), args)
         .after(&["hub-etcd"])
-        .first(FirstObjects::new(plan, HUB_ETCD, "hub-etcd-ca.crt", "hub-etcd-client", false))
+        .prepare(Prepare::Objects(FirstObjects::new(plan, HUB_ETCD, "hub-etcd-ca.crt", "hub-etcd-client", false)))
         .ready(Ready::Https(HUB_API_PORT, "/readyz"))
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::process::{Plan, Process, Ready, flags, text};
+use super::process::{Plan, Prepare, Process, Ready, flags, text};
 use crate::error::{Error, Result};
 use crate::packages::CNI_DIR;
 use crate::pki::write_secret;
@@ -13,7 +13,7 @@ use crate::pki::write_secret;
 /// Where containerd listens inside the site.
 pub const CONTAINERD_SOCKET: &str = "/run/containerd/containerd.sock";
 /// The image of every pod's first container.
-pub const PAUSE: &str = "localhost/pause";
+const PAUSE: &str = "localhost/pause:lab";
 
 /// The three processes.
 pub fn processes(plan: &Plan) -> Vec<Process> {
@@ -41,6 +41,7 @@ pub fn processes(plan: &Plan) -> Vec<Process> {
         Process::new("containerd", "containerd", containerd).ready(Ready::Socket(CONTAINERD_SOCKET.into())),
         Process::new("kubelet", plan.bin("kubelet"), kubelet)
             .after(&["containerd", "apiserver"])
+            .prepare(Prepare::Images(plan.lab.clone(), plan.dir.clone()))
             .ready(Ready::Http(10248, "/healthz")),
         Process::new("kube-proxy", plan.bin("kube-proxy"), proxy)
             .after(&["apiserver"])
@@ -69,7 +70,7 @@ disabled_plugins = ["io.containerd.snapshotter.v1.devmapper", "io.containerd.sna
 [plugins."io.containerd.internal.v1.opt"]
   path = "{root}/opt"
 [plugins."io.containerd.grpc.v1.cri"]
-  sandbox_image = "{PAUSE}:1"
+  sandbox_image = "{PAUSE}"
   # No CAP_SYS_RESOURCE on such machines.
   restrict_oom_score_adj = true
   [plugins."io.containerd.grpc.v1.cri".cni]
@@ -144,12 +145,18 @@ fn kubelet(plan: &Plan) -> String {
 
 /// What the other sites' share of the machine is: sites share one, and each must not promise all of it.
 fn reserved(sites: usize) -> (String, String) {
+    let (cpu, memory) = share(sites);
+    let others = sites.saturating_sub(1);
+    (format!("{}m", cpu * others), format!("{}Ki", memory * others))
+}
+
+/// A site's share of the machine: thousandths of a core and KiB.
+pub fn share(sites: usize) -> (usize, usize) {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let total = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"));
     let total: usize = total.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or_default();
-    let of_others = |all: usize| all * (sites - 1) / sites;
-    (format!("{}m", of_others(cores * 1000)), format!("{}Ki", of_others(total)))
+    (cores * 1000 / sites.max(1), total / sites.max(1))
 }
 
 /// The group in every hierarchy of cgroup v1. `cpuset` starts empty there and must be filled before use.

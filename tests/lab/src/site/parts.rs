@@ -1,20 +1,18 @@
 //! Our own processes at a site: they run in its namespaces, so a power cut takes them along.
 
-use std::path::PathBuf;
-
-use super::process::{Plan, Process, Ready, text};
+use super::process::{Plan, Process, Ready};
 use crate::state::State;
 
 /// Loopback ports for `/metrics`, `/healthz` and `/readyz`.
-pub const HUB_CONTROLLER_PORT: u16 = 8091;
+pub const HUB_CONTROLLER_PORT: u16 = 9091;
 /// The same of the site controller.
-pub const SITE_CONTROLLER_PORT: u16 = 8092;
+pub const SITE_CONTROLLER_PORT: u16 = 9092;
 /// The names of the processes that `install` lets start.
 pub const CONTROLLERS: [&str; 2] = ["hub-controller", "site-controller"];
 
 /// Our controllers, started with the site only after `install` was done once.
 pub fn processes(plan: &Plan, state: &State) -> Vec<Process> {
-    let program = state.controller_bin.clone().unwrap_or_else(|| PathBuf::from("yunting-controller"));
+    let program = plan.lab.program("yunting-controller");
     let name = plan.site.name.clone();
     let listen = |port: u16| format!("127.0.0.1:{port}");
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
@@ -35,9 +33,4 @@ pub fn processes(plan: &Plan, state: &State) -> Vec<Process> {
             .ready(Ready::Http(SITE_CONTROLLER_PORT, "/healthz"))
             .enabled(state.controllers),
     ]
-}
-
-/// The path of our own program, which also is the site's first process.
-pub fn own_program() -> String {
-    text(&std::env::current_exe().unwrap_or_else(|_| PathBuf::from("yunting-lab")))
 }

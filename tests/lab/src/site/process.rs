@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::bootstrap::FirstObjects;
+use crate::error::Result;
 use crate::spec::{Lab, Site, SiteDir};
+use crate::stock::{self, Stock};
 
 /// When a started process counts as ready.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +20,28 @@ pub enum Ready {
     Https(u16, &'static str),
     /// This socket accepts.
     Socket(PathBuf),
+}
+
+/// What has to be done before a process starts.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Prepare {
+    /// Nothing.
+    Nothing,
+    /// These objects must be in etcd.
+    Objects(FirstObjects),
+    /// The lab's images must be in containerd.
+    Images(Lab, SiteDir),
+}
+
+impl Prepare {
+    /// Does it.
+    pub fn run(&self) -> Result<()> {
+        match self {
+            Self::Nothing => Ok(()),
+            Self::Objects(objects) => objects.write(),
+            Self::Images(lab, dir) => stock::import_here(&Stock::read(lab)?, dir),
+        }
+    }
 }
 
 /// One process of a site.
@@ -35,8 +59,8 @@ pub struct Process {
     pub after: Vec<&'static str>,
     /// When it is ready.
     pub ready: Ready,
-    /// Objects that must be in etcd before it starts.
-    pub first: Option<FirstObjects>,
+    /// What has to be done each time before it starts.
+    pub prepare: Prepare,
     /// Whether it starts with the site; otherwise it waits to be told.
     pub enabled: bool,
 }
@@ -51,7 +75,7 @@ impl Process {
             env: Vec::new(),
             after: Vec::new(),
             ready: Ready::Started,
-            first: None,
+            prepare: Prepare::Nothing,
             enabled: true,
         }
     }
@@ -70,10 +94,10 @@ impl Process {
         self
     }
 
-    /// Says what has to be in etcd before.
+    /// Says what has to be done before.
     #[must_use]
-    pub fn first(mut self, objects: FirstObjects) -> Self {
-        self.first = Some(objects);
+    pub fn prepare(mut self, prepare: Prepare) -> Self {
+        self.prepare = prepare;
         self
     }
 

@@ -82,10 +82,9 @@ impl Site {
 
     /// Starts a process and stays with it until it ended or was told to. Whether it ever was ready.
     async fn run_once(&self, process: &Process, wanted: &mut watch::Receiver<bool>) -> Result<bool> {
-        if let Some(first) = process.first.clone() {
-            let write = tokio::task::spawn_blocking(move || first.write());
-            write.await.map_err(Error::malformed("the task that writes first objects"))??;
-        }
+        let prepare = process.prepare.clone();
+        let prepared = tokio::task::spawn_blocking(move || prepare.run());
+        prepared.await.map_err(Error::malformed("the task that prepares a start"))??;
         let mut child = self.start(process)?;
         let pid = child.id().unwrap_or_default();
         self.set(process.name, Phase::Starting, pid);
