@@ -120,7 +120,8 @@ impl GoProgram {
     fn build(&self, built: &Path) -> Result<()> {
         let bin = cache_dir().join("bin");
         fs::create_dir_all(&bin).map_err(Error::io("make", &bin))?;
-        let source = tempfile::tempdir_in(cache_dir()).map_err(Error::io("make a directory in", cache_dir()))?;
+        let source =
+            tempfile::tempdir_in(cache_dir()).map_err(Error::io("make a directory in", cache_dir()))?;
         for (name, text) in self.files {
             let file = source.path().join(name);
             fs::write(&file, text).map_err(Error::io("write", &file))?;

@@ -22,6 +22,7 @@ async fn from_file(path: &Path, context: Option<String>) -> Result<Client> {
     let what = path.display().to_string();
     let kubeconfig = Kubeconfig::read_from(path).map_err(Error::malformed(&what))?;
     let options = KubeConfigOptions { context, ..KubeConfigOptions::default() };
-    let config = Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(Error::malformed(&what))?;
+    let config =
+        Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(Error::malformed(&what))?;
     Client::try_from(config).map_err(Error::kube(format!("make a client from {what}")))
 }

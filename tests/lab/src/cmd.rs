@@ -36,7 +36,9 @@ pub fn feed(doing: &str, mut command: Command, input: &str) -> Result<String> {
 /// Whether a program of that name can be started.
 pub fn present(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]).any(|dir| dir.join(program).is_file())
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin".into(), "/sbin".into()])
+        .any(|dir| dir.join(program).is_file())
 }
 
 fn finished(doing: &str, program: String, out: &Output) -> Result<String> {

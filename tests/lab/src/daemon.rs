@@ -11,7 +11,11 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::error::{Error, Result};
 
 /// Starts a program in a session of its own and remembers it in `pid_file`.
-pub fn start<S: AsRef<OsStr>>(pid_file: &Path, log: &Path, words: impl IntoIterator<Item = S>) -> Result<u32> {
+pub fn start<S: AsRef<OsStr>>(
+    pid_file: &Path,
+    log: &Path,
+    words: impl IntoIterator<Item = S>,
+) -> Result<u32> {
     for file in [pid_file, log] {
         if let Some(parent) = file.parent() {
             fs::create_dir_all(parent).map_err(Error::io("make", parent))?;

@@ -50,12 +50,14 @@ pub fn power_off(dir: &SiteDir, pid: u32) -> Result<()> {
     let mount = format!("--mount=/proc/{pid}/ns/mnt");
     let disk = dir.disk();
     let words = [mount.as_ref(), "xfs_io".as_ref(), "-x".as_ref(), "-c".as_ref(), "shutdown".as_ref()];
-    cmd::run("cut the power of the site's disk", "nsenter", words.into_iter().chain([disk.as_os_str()])).map(drop)
+    cmd::run("cut the power of the site's disk", "nsenter", words.into_iter().chain([disk.as_os_str()]))
+        .map(drop)
 }
 
 fn mount_loop(image: &Path, place: &Path, kind: &str) -> Result<()> {
     let words = ["-t".as_ref(), kind.as_ref(), "-o".as_ref(), "loop,noatime".as_ref(), image.as_os_str()];
-    cmd::run(&format!("mount {}", place.display()), "mount", words.into_iter().chain([place.as_os_str()])).map(drop)
+    cmd::run(&format!("mount {}", place.display()), "mount", words.into_iter().chain([place.as_os_str()]))
+        .map(drop)
 }
 
 fn sparse(path: &Path, bytes: u64) -> Result<()> {

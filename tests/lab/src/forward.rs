@@ -66,12 +66,16 @@ pub fn run(lab: &Lab) -> Result<()> {
     }
     threads.push((lab.wan_netns(), gateways));
     state.write(lab)?;
-    let handles: Vec<_> =
-        threads.into_iter().map(|(netns, forwards)| std::thread::spawn(move || serve(&netns, forwards))).collect();
+    let handles: Vec<_> = threads
+        .into_iter()
+        .map(|(netns, forwards)| std::thread::spawn(move || serve(&netns, forwards)))
+        .collect();
     let ready = ready_file(lab);
     std::fs::write(&ready, "").map_err(Error::io("write", &ready))?;
     for handle in handles {
-        handle.join().map_err(|_| Error::Malformed { what: "a forward".into(), why: "it crashed".into() })??;
+        handle
+            .join()
+            .map_err(|_| Error::Malformed { what: "a forward".into(), why: "it crashed".into() })??;
     }
     Ok(())
 }

@@ -27,7 +27,9 @@ pub fn leftovers(name: &str) -> Vec<String> {
     let below = format!("{dir}/");
     found.extend(mounts.lines().filter(|line| line.contains(&below)).map(|line| format!("mount {line}")));
     let files = loop_files();
-    found.extend(files.iter().filter(|file| file.starts_with(&below)).map(|file| format!("loop device on {file}")));
+    found.extend(
+        files.iter().filter(|file| file.starts_with(&below)).map(|file| format!("loop device on {file}")),
+    );
     for group in lab.sites.iter().flat_map(|site| cgroups(&lab.cgroup(site))) {
         found.push(format!("control group {}", group.display()));
     }
@@ -41,7 +43,8 @@ pub fn leftovers(name: &str) -> Vec<String> {
 pub fn processes_in(netns: &str) -> Vec<String> {
     let Ok(wanted) = fs::metadata(Lab::netns_file(netns)) else { return Vec::new() };
     let inside = |pid: &str| {
-        fs::metadata(format!("/proc/{pid}/ns/net")).is_ok_and(|own| own.ino() == wanted.ino() && own.dev() == wanted.dev())
+        fs::metadata(format!("/proc/{pid}/ns/net"))
+            .is_ok_and(|own| own.ino() == wanted.ino() && own.dev() == wanted.dev())
     };
     pids().into_iter().filter(|pid| inside(pid)).map(|pid| named(&pid)).collect()
 }

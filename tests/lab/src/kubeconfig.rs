@@ -4,8 +4,8 @@ use data_encoding::BASE64;
 use serde_json::{Value, json};
 
 use crate::error::Result;
-use crate::pki::{Authority, Hub, Pair, SiteAuthorities, Subject, write_secret};
 use crate::pki::{ADMIN, ADMINS};
+use crate::pki::{Authority, Hub, Pair, SiteAuthorities, Subject, write_secret};
 use crate::spec::{Lab, Site};
 use crate::state::Ports;
 
@@ -25,7 +25,8 @@ pub fn write_site(lab: &Lab, site: &Site, own: &SiteAuthorities, hub: &Hub) -> R
     // The site's own hub API server comes first and is the current context.
     let mut order: Vec<&Site> = lab.sites.iter().collect();
     order.sort_by_key(|other| other.index != site.index);
-    let target = |s: &&Site| Target { name: format!("hub-{}", s.name), server: s.hub_url(), ca: hub.serving.cert() };
+    let target =
+        |s: &&Site| Target { name: format!("hub-{}", s.name), server: s.hub_url(), ca: hub.serving.cert() };
     let hubs: Vec<Target> = order.iter().map(target).collect();
     let write = |file: &str, targets: &[Target], ca: &Authority, subject: Subject| {
         let pair = ca.issue(&subject)?;
@@ -62,7 +63,10 @@ pub fn write_people(lab: &Lab, ports: &Ports) -> Result<()> {
     }
     let hub = read(lab, &lab.sites[0], "hub-lab-admin.yaml")?;
     let port = |context: &str| {
-        lab.sites.iter().find(|site| context == format!("hub-{}", site.name)).map_or(0, |site| ports.hub_api(site))
+        lab.sites
+            .iter()
+            .find(|site| context == format!("hub-{}", site.name))
+            .map_or(0, |site| ports.hub_api(site))
     };
     write_secret(&lab.kubeconfigs().join("hub.yaml"), &with_servers(hub, port))
 }
@@ -85,9 +89,7 @@ fn with_servers(mut config: Value, port: impl Fn(&str) -> u16) -> String {
 /// A kubeconfig as JSON, which is YAML, too.
 fn render(targets: &[Target], user: &str, pair: &Pair) -> String {
     let encode = |text: &str| BASE64.encode(text.as_bytes());
-    let cluster = |t: &Target| {
-        json!({"name": t.name, "cluster": {"server": t.server, "certificate-authority-data": encode(t.ca)}})
-    };
+    let cluster = |t: &Target| json!({"name": t.name, "cluster": {"server": t.server, "certificate-authority-data": encode(t.ca)}});
     let context = |t: &Target| json!({"name": t.name, "context": {"cluster": t.name, "user": user}});
     let config = json!({
         "apiVersion": "v1",

@@ -8,7 +8,8 @@ use yunting_lab::cli::{Cli, Command};
 fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn,yunting_lab=info".into()),
+            tracing_subscriber::EnvFilter::try_from_default_env()
+                .unwrap_or_else(|_| "warn,yunting_lab=info".into()),
         )
         .with_writer(std::io::stderr)
         .with_ansi(false)

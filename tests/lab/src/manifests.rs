@@ -61,7 +61,8 @@ fn render(name: &str, text: &str, variables: &Variables) -> Result<String> {
 
 /// Applies objects: first the kinds, then namespaces, then everything in its order.
 pub async fn apply(client: &Client, objects: &[DynamicObject]) -> Result<()> {
-    let kind = |object: &DynamicObject| object.types.as_ref().map(|types| types.kind.clone()).unwrap_or_default();
+    let kind =
+        |object: &DynamicObject| object.types.as_ref().map(|types| types.kind.clone()).unwrap_or_default();
     let (crds, rest): (Vec<_>, Vec<_>) = objects.iter().partition(|o| kind(o) == "CustomResourceDefinition");
     let (namespaces, rest): (Vec<_>, Vec<_>) = rest.into_iter().partition(|o| kind(o) == "Namespace");
     let mut applier = Applier::new(client.clone()).await?;
@@ -86,7 +87,8 @@ async fn established(client: &Client, crds: &[&DynamicObject]) -> Result<()> {
             last,
             next: format!("look at `kubectl get crd {name} -o yaml`"),
         };
-        let waited = tokio::time::timeout(PATIENCE, wait).await.map_err(|_| late("not Established".into()))?;
+        let waited =
+            tokio::time::timeout(PATIENCE, wait).await.map_err(|_| late("not Established".into()))?;
         waited.map_err(|e| late(e.to_string()))?;
     }
     Ok(())
@@ -119,7 +121,11 @@ impl Applier {
         api.patch(&name, &parameters, &Patch::Apply(object)).await.map(drop).map_err(Error::kube(what))
     }
 
-    async fn resolve(&mut self, gvk: &GroupVersionKind, what: &str) -> Result<(kube::core::ApiResource, Scope)> {
+    async fn resolve(
+        &mut self,
+        gvk: &GroupVersionKind,
+        what: &str,
+    ) -> Result<(kube::core::ApiResource, Scope)> {
         let since = Instant::now();
         loop {
             if let Some((resource, capabilities)) = self.discovery.resolve_gvk(gvk) {

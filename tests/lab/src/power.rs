@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use crate::daemon;
 use crate::disk;
 use crate::error::{Error, Result};
@@ -22,7 +24,8 @@ pub fn on(lab: &Lab, site: &Site) -> Result<()> {
     let own = lab.own_program();
     let net = format!("--net={}", Lab::netns_file(&lab.site_netns(site)).display());
     let own = own.to_string_lossy();
-    let words = ["nsenter", &net, "unshare", "--mount", "--uts", "--pid", "--fork", "--mount-proc", "--kill-child"];
+    let words =
+        ["nsenter", &net, "unshare", "--mount", "--uts", "--pid", "--fork", "--mount-proc", "--kill-child"];
     let init = [own.as_ref(), "--name", &lab.name, "site-init", &site.name];
     daemon::start(&dir.pid_file(), &dir.log("site"), words.into_iter().chain(init)).map(drop)
 }
@@ -30,6 +33,13 @@ pub fn on(lab: &Lab, site: &Site) -> Result<()> {
 /// Whether a site has power.
 pub fn is_on(lab: &Lab, site: &Site) -> bool {
     daemon::alive(&lab.site_dir(site).pid_file()).is_some()
+}
+
+/// When a site got power: whole seconds, as Kubernetes writes times.
+pub fn since(lab: &Lab, site: &Site) -> Timestamp {
+    let written = std::fs::metadata(lab.site_dir(site).pid_file()).and_then(|file| file.modified()).ok();
+    let time = written.and_then(|time| Timestamp::try_from(time).ok()).unwrap_or(Timestamp::UNIX_EPOCH);
+    Timestamp::from_second(time.as_second()).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
 /// Cuts a site's power: first its disk, so that nothing unsynced survives, then every process at once.
@@ -49,10 +59,14 @@ pub fn kill(lab: &Lab, site: &Site) -> Result<()> {
     let dir = lab.site_dir(site);
     daemon::kill(&dir.pid_file())?;
     let netns = lab.site_netns(site);
-    daemon::wait_until(&format!("the processes of {} to be gone", site.name), Duration::from_secs(20), || {
-        let left = hygiene::processes_in(&netns);
-        if left.is_empty() { Ok(()) } else { Err(left.join(", ")) }
-    })?;
+    daemon::wait_until(
+        &format!("the processes of {} to be gone", site.name),
+        Duration::from_secs(20),
+        || {
+            let left = hygiene::processes_in(&netns);
+            if left.is_empty() { Ok(()) } else { Err(left.join(", ")) }
+        },
+    )?;
     let image = dir.disk_image();
     daemon::wait_until(&format!("the disk of {} to be free", site.name), Duration::from_secs(20), || {
         if loop_devices(&image) { Err("a loop device still uses it".into()) } else { Ok(()) }

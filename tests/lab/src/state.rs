@@ -64,7 +64,9 @@ impl State {
     pub fn read(lab: &Lab) -> Result<Option<Self>> {
         let path = file(lab);
         match fs::read_to_string(&path) {
-            Ok(text) => serde_json::from_str(&text).map(Some).map_err(Error::malformed(path.display().to_string())),
+            Ok(text) => {
+                serde_json::from_str(&text).map(Some).map_err(Error::malformed(path.display().to_string()))
+            }
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(Error::io("read", path)(e)),
         }

@@ -39,7 +39,9 @@ fn processes(lab: &Lab, site: &Site) -> String {
     };
     let ready = answer.processes.values().filter(|c| c.phase == Phase::Ready).count();
     let mut lines = vec![format!("{ready} of {} ready", answer.processes.len())];
-    for (name, condition) in answer.processes.iter().filter(|(_, c)| c.phase != Phase::Ready || c.restarts > 0) {
+    for (name, condition) in
+        answer.processes.iter().filter(|(_, c)| c.phase != Phase::Ready || c.restarts > 0)
+    {
         let restarts = match condition.restarts {
             0 => String::new(),
             n => format!(", ended {n} times"),

@@ -38,7 +38,8 @@ pub fn ensure(lab: &Lab, hall: &Path, progress: &Progress) -> Result<Stock> {
         images::build(&cache_dir(), hall, &say).map_err(|e| Error::malformed("the images")(Chain(&e)))?;
     let mut stock = Stock { archives, refs };
     let coredns = lab.dir.join("bin/coredns");
-    let (archive, reference) = coredns_image(&coredns).map_err(|e| Error::malformed("CoreDNS's image")(Chain(&e)))?;
+    let (archive, reference) =
+        coredns_image(&coredns).map_err(|e| Error::malformed("CoreDNS's image")(Chain(&e)))?;
     stock.archives.insert("coredns".into(), archive);
     stock.refs.insert("coredns".into(), reference);
     write_secret(&file(lab), &json(&stock)?)?;
@@ -101,7 +102,8 @@ fn coredns_image(binary: &Path) -> std::result::Result<(PathBuf, String), images
     }
     let packed = images::from_binary("localhost/coredns", "coredns", &target)?.pack()?;
     packed.write(&archive)?;
-    fs::write(&note, packed.reference()).map_err(|source| images::Error::WriteCache { path: note, source })?;
+    fs::write(&note, packed.reference())
+        .map_err(|source| images::Error::WriteCache { path: note, source })?;
     Ok((archive, packed.reference()))
 }
 

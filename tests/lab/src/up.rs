@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use k8s_openapi::api::core::v1::Node;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Node, NodeCondition};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Api;
 use kube::runtime::wait::{Condition, await_condition};
 
@@ -94,21 +96,21 @@ async fn power_and_wait(lab: &Lab, stock: &Stock, progress: &Progress) -> Result
 }
 
 /// Waits until every enabled process of a site is ready and its node is.
+///
+/// A site that was given power by this command must say so anew.
 pub async fn site_ready(lab: &Lab, site: &Site, progress: &Progress, since: Instant) -> Result<()> {
-    let own = async {
-        processes_ready(lab, site, progress, since).await?;
-        let client = client::site(lab, site).await?;
-        let nodes: Api<Node> = Api::all(client);
-        let node = site.node();
-        let ready = await_condition(nodes, &node, node_ready());
-        let waited = tokio::time::timeout(SITE_READY, ready).await;
-        waited.map_err(|_| late(lab, site, "its node to be Ready", "NotReady".into()))?.map(drop).map_err(|e| {
-            Error::Malformed { what: format!("the watch on the node of {}", site.name), why: e.to_string() }
-        })?;
-        progress.done(&site.name, "node Ready", since);
-        Ok(())
-    };
-    own.await
+    let heard_after = power::since(lab, site);
+    processes_ready(lab, site, progress, since).await?;
+    let client = client::site(lab, site).await?;
+    let nodes: Api<Node> = Api::all(client);
+    let node = site.node();
+    let ready = await_condition(nodes, &node, node_ready(heard_after));
+    let waited = tokio::time::timeout(SITE_READY, ready).await;
+    waited.map_err(|_| late(lab, site, "its node to be Ready", "NotReady".into()))?.map(drop).map_err(
+        |e| Error::Malformed { what: format!("the watch on the node of {}", site.name), why: e.to_string() },
+    )?;
+    progress.done(&site.name, "node Ready", since);
+    Ok(())
 }
 
 /// Waits for the processes alone.
@@ -119,7 +121,10 @@ async fn processes_ready(lab: &Lab, site: &Site, progress: &Progress, since: Ins
         let last = match control::ask(&dir, &Request::Status) {
             Err(_) if daemon::alive(&dir.pid_file()).is_none() => {
                 let next = format!("read {}", dir.log("site").display());
-                return Err(Error::Unsuitable { what: format!("{} ended right after its start", site.name), next });
+                return Err(Error::Unsuitable {
+                    what: format!("{} ended right after its start", site.name),
+                    next,
+                });
             }
             Err(e) => e.to_string(),
             Ok(answer) => {
@@ -128,7 +133,10 @@ async fn processes_ready(lab: &Lab, site: &Site, progress: &Progress, since: Ins
                 for (name, _) in &ready {
                     if !told.contains(name) {
                         told.push((*name).clone());
-                        progress.say(&site.name, &format!("{name} ready ({:.1} s)", since.elapsed().as_secs_f64()));
+                        progress.say(
+                            &site.name,
+                            &format!("{name} ready ({:.1} s)", since.elapsed().as_secs_f64()),
+                        );
                     }
                 }
                 if open.is_empty() && !ready.is_empty() {
@@ -154,10 +162,15 @@ fn late(lab: &Lab, site: &Site, what: &str, last: String) -> Error {
     }
 }
 
-fn node_ready() -> impl Condition<Node> {
-    |node: Option<&Node>| {
+/// Ready, and said so after `since`: the API server still has the answer from before a power cut.
+fn node_ready(since: Timestamp) -> impl Condition<Node> {
+    move |node: Option<&Node>| {
         let conditions = node.and_then(|node| node.status.as_ref()?.conditions.as_ref());
-        conditions.is_some_and(|all| all.iter().any(|c| c.type_ == "Ready" && c.status == "True"))
+        let fresh = |beat: &Option<Time>| beat.as_ref().is_some_and(|beat| beat.0 >= since);
+        let ready = |all: &Vec<NodeCondition>| {
+            all.iter().any(|c| c.type_ == "Ready" && c.status == "True" && fresh(&c.last_heartbeat_time))
+        };
+        conditions.is_some_and(ready)
     }
 }
 

@@ -38,7 +38,11 @@ pub fn unpack(package: &Path, into: &mut Rootfs, wanted: impl Fn(&str) -> bool) 
         into.add_tar(stream, wanted)?;
     }
     let status = child.wait().map_err(|source| Error::RunTool { tool: "dpkg-deb", source })?;
-    if status.success() { Ok(()) } else { Err(Error::ToolFailed { tool: "dpkg-deb", output: status.to_string() }) }
+    if status.success() {
+        Ok(())
+    } else {
+        Err(Error::ToolFailed { tool: "dpkg-deb", output: status.to_string() })
+    }
 }
 
 /// The cached file of a package; of several the one with the greatest name, so the choice is stable.

@@ -51,7 +51,10 @@ impl Source for Unpacked<'_> {
     fn library(&self, name: &str) -> Option<Vec<u8>> {
         let directories =
             [format!("lib/{TRIPLET}"), format!("usr/lib/{TRIPLET}"), "lib64".into(), "usr/lib".into()];
-        directories.iter().find_map(|directory| self.0.read(&format!("{directory}/{name}"))).map(<[u8]>::to_vec)
+        directories
+            .iter()
+            .find_map(|directory| self.0.read(&format!("{directory}/{name}")))
+            .map(<[u8]>::to_vec)
     }
 }
 
@@ -92,8 +95,8 @@ fn find(source: &dyn Source, by: &str, library: &str) -> Result<Vec<u8>, Error> 
 }
 
 fn read(name: &str, content: &[u8]) -> Result<Needs, Error> {
-    let elf =
-        Elf::parse(content).map_err(|source| Error::NotAProgram { name: name.to_owned(), source: Box::new(source) })?;
+    let elf = Elf::parse(content)
+        .map_err(|source| Error::NotAProgram { name: name.to_owned(), source: Box::new(source) })?;
     Ok(Needs {
         interpreter: elf.interpreter.map(str::to_owned),
         libraries: elf.libraries.iter().map(|&library| library.to_owned()).collect(),

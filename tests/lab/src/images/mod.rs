@@ -183,10 +183,7 @@ mod tests {
             refs: BTreeMap::new(),
         };
         let commands = load(&lock, &["ctr".into(), "--address".into(), "/s".into()]);
-        assert_eq!(
-            commands[0].join(" "),
-            "ctr --address /s --namespace k8s.io images import /c/hall.tar"
-        );
+        assert_eq!(commands[0].join(" "), "ctr --address /s --namespace k8s.io images import /c/hall.tar");
         assert_eq!(commands.len(), 2);
     }
 

@@ -103,8 +103,8 @@ pub(super) fn all<'a>(
 /// An image of one program compiled on this machine, with the libraries it names and what name look-ups
 /// need. Made for programs that link the C library dynamically: its resolver cannot be linked statically.
 pub fn from_binary(name: &str, program: &str, binary: &Path) -> Result<Image, Error> {
-    let content = std::fs::read(binary)
-        .map_err(|source| Error::ReadProgram { path: binary.to_owned(), source })?;
+    let content =
+        std::fs::read(binary).map_err(|source| Error::ReadProgram { path: binary.to_owned(), source })?;
     let mut rootfs = base();
     for (path, library) in elf::closure([(program, content.as_slice())], &Host)? {
         rootfs.insert(&path, Node::File(0o755, library));
@@ -167,25 +167,23 @@ fn add_busybox(rootfs: &mut Rootfs, unpacked: &Rootfs) -> Result<(), Error> {
 
 /// The applets with a name of their own in `/bin`; the others are there as `busybox NAME`.
 const APPLETS: &[&str] = &[
-    "sh", "ash", "awk", "basename", "cat", "chmod", "chown", "cp", "cut", "date", "dd", "df", "dirname", "du",
-    "echo", "env", "expr", "false", "find", "grep", "head", "hostname", "httpd", "id", "kill", "ln", "ls",
-    "mkdir", "mktemp", "mv", "nc", "nslookup", "ping", "printf", "ps", "pwd", "rm", "rmdir", "sed", "seq",
-    "sleep", "sort", "stat", "sync", "tail", "tar", "tee", "test", "timeout", "touch", "tr", "true", "uname",
-    "wc", "wget", "which", "xargs",
+    "sh", "ash", "awk", "basename", "cat", "chmod", "chown", "cp", "cut", "date", "dd", "df", "dirname",
+    "du", "echo", "env", "expr", "false", "find", "grep", "head", "hostname", "httpd", "id", "kill", "ln",
+    "ls", "mkdir", "mktemp", "mv", "nc", "nslookup", "ping", "printf", "ps", "pwd", "rm", "rmdir", "sed",
+    "seq", "sleep", "sort", "stat", "sync", "tail", "tar", "tee", "test", "timeout", "touch", "tr", "true",
+    "uname", "wc", "wget", "which", "xargs",
 ];
 
 /// The container that holds a pod's namespaces: it sleeps.
 fn pause(rootfs: Rootfs) -> Image {
     let entrypoint = vec!["/bin/sleep".into(), "2147483647".into()];
-    let start =
-        Start { entrypoint, environment: vec![PATH.into()], user: NOBODY.into(), ..Start::default() };
+    let start = Start { entrypoint, environment: vec![PATH.into()], user: NOBODY.into(), ..Start::default() };
     Image { name: "localhost/pause".into(), rootfs, start }
 }
 
 /// A shell for helper pods. It names no user: the volume helper must write as root.
 fn busybox_image(rootfs: Rootfs) -> Image {
-    let start =
-        Start { command: vec!["/bin/sh".into()], environment: vec![PATH.into()], ..Start::default() };
+    let start = Start { command: vec!["/bin/sh".into()], environment: vec![PATH.into()], ..Start::default() };
     Image { name: "localhost/busybox".into(), rootfs, start }
 }
 
@@ -218,7 +216,11 @@ fn postgres_start() -> Start {
     Start {
         entrypoint: vec!["/usr/local/bin/postgres-entry".into()],
         command: Vec::new(),
-        environment: vec![PATH.into(), "PGDATA=/var/lib/postgresql/data".into(), "PGHOST=/run/postgresql".into()],
+        environment: vec![
+            PATH.into(),
+            "PGDATA=/var/lib/postgresql/data".into(),
+            "PGHOST=/run/postgresql".into(),
+        ],
         user: "70:70".into(),
         // PostgreSQL's "fast" shutdown: on SIGTERM it would wait for its clients to leave.
         stop_signal: "SIGINT".into(),

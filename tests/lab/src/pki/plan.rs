@@ -87,7 +87,8 @@ impl Hub {
         self.etcd.issue(&Subject::client("root"))?.write(&pki, "hub-etcd-root")?;
         let role = format!("yunting:authority:{name}");
         self.authority_etcd.issue(&Subject::client(role))?.write(&pki, "authority-etcd-client")?;
-        let node = Subject::peer(format!("yunting:node:{name}:{}", site.node())).group("yunting:nodes").ip(ip);
+        let node =
+            Subject::peer(format!("yunting:node:{name}:{}", site.node())).group("yunting:nodes").ip(ip);
         let node = node.uri(&format!("yunting://site/{name}/node/{}", site.node()));
         self.machines.issue(&node)?.write(&pki, "machine")?;
         write_secret(&pki.join("issuer-ca.crt"), self.issuer.cert())?;
@@ -108,9 +109,14 @@ pub fn site(lab: &Lab, site: &Site, hub: &Hub) -> Result<SiteAuthorities> {
     let cluster = Authority::new(&format!("yunting-{name}-cluster"))?;
     cluster.pair().write(&pki, "cluster-ca")?;
     let api = Subject::server("kube-apiserver").ip(ip).ip(site.api_service());
-    let api = ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"]
-        .into_iter()
-        .fold(api, Subject::dns);
+    let api = [
+        "kubernetes",
+        "kubernetes.default",
+        "kubernetes.default.svc",
+        "kubernetes.default.svc.cluster.local",
+    ]
+    .into_iter()
+    .fold(api, Subject::dns);
     cluster.issue(&api)?.write(&pki, "apiserver")?;
     cluster.issue(&Subject::client(KUBELET_CLIENT))?.write(&pki, "kubelet-client")?;
     cluster.issue(&Subject::server(site.node()).ip(ip).dns(&site.node()))?.write(&pki, "kubelet")?;

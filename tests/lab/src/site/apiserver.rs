@@ -149,7 +149,13 @@ fn hub_api(plan: &Plan) -> Process {
     ]));
     Process::new("hub-apiserver", plan.bin("kube-apiserver"), args)
         .after(&["hub-etcd"])
-        .prepare(Prepare::Objects(FirstObjects::new(plan, HUB_ETCD, "hub-etcd-ca.crt", "hub-etcd-client", false)))
+        .prepare(Prepare::Objects(FirstObjects::new(
+            plan,
+            HUB_ETCD,
+            "hub-etcd-ca.crt",
+            "hub-etcd-client",
+            false,
+        )))
         .ready(Ready::Https(HUB_API_PORT, "/readyz"))
 }
 

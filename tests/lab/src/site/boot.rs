@@ -17,6 +17,7 @@ pub async fn run(lab: &str, site: &str) -> Result<()> {
     let dir = lab.site_dir(&site);
     let plan = Plan { lab, site, dir };
     mounts(&plan)?;
+    forget_rules(&plan)?;
     apiserver::write_config(&plan)?;
     node::write_config(&plan)?;
     supervisor::run(&plan, processes(&plan, &state)).await
@@ -24,7 +25,15 @@ pub async fn run(lab: &str, site: &str) -> Result<()> {
 
 /// Every process of a site.
 pub fn processes(plan: &Plan, state: &state::State) -> Vec<Process> {
-    [etcd::processes(plan), apiserver::processes(plan), node::processes(plan), parts::processes(plan, state)].concat()
+    [etcd::processes(plan), apiserver::processes(plan), node::processes(plan), parts::processes(plan, state)]
+        .concat()
+}
+
+/// The network namespace outlives the site, for its cable; a machine that boots has no rules and no connections.
+fn forget_rules(plan: &Plan) -> Result<()> {
+    let doing = format!("forget the kernel rules {} had before", plan.site.name);
+    cmd::run(&doing, "nft", ["flush", "ruleset"])?;
+    cmd::run(&doing, "conntrack", ["-F"]).map(drop)
 }
 
 /// A fresh `/run`, as after a boot: it also hides the host's network namespaces and sockets. Containers need mounts

@@ -16,8 +16,7 @@ pub fn processes(plan: &Plan) -> Vec<Process> {
 }
 
 fn stretched(plan: &Plan, name: &'static str, ports: EtcdPorts) -> Process {
-    let mut process =
-        etcd(plan, name, ports, plan.site.address().to_string(), plan.lab.etcd_members(ports));
+    let mut process = etcd(plan, name, ports, plan.site.address().to_string(), plan.lab.etcd_members(ports));
     // Two cores carry nine members: the usual 100 ms and 1 s would elect leaders all the time under load.
     process.args.extend(flags([("heartbeat-interval", "200"), ("election-timeout", "2000")]));
     process
@@ -26,7 +25,8 @@ fn stretched(plan: &Plan, name: &'static str, ports: EtcdPorts) -> Process {
 fn etcd(plan: &Plan, name: &'static str, ports: EtcdPorts, ip: String, members: String) -> Process {
     let url = |ip: &str, port: u16| format!("https://{ip}:{port}");
     let local = url("127.0.0.1", ports.client);
-    let clients = if ip == "127.0.0.1" { local.clone() } else { format!("{local},{}", url(&ip, ports.client)) };
+    let clients =
+        if ip == "127.0.0.1" { local.clone() } else { format!("{local},{}", url(&ip, ports.client)) };
     let (cert, key) = (plan.pki(&format!("{name}.crt")), plan.pki(&format!("{name}.key")));
     let ca = plan.pki(&format!("{name}-ca.crt"));
     let args = flags([

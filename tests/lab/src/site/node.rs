@@ -155,7 +155,8 @@ pub fn share(sites: usize) -> (usize, usize) {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let total = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"));
-    let total: usize = total.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or_default();
+    let total: usize =
+        total.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or_default();
     (cores * 1000 / sites.max(1), total / sites.max(1))
 }
 
