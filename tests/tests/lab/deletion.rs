@@ -1,0 +1,64 @@
+//! What is taken away goes backwards and leaves nothing, at the hub and at the sites.
+
+use anyhow::ensure;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use kube::{Api, ResourceExt};
+use serde_json::json;
+use yunting_crds::conditions::{State, state_of};
+use yunting_crds::{Bureau, Hall, HallSlice, SliceRecord, VdcSlice, VirtualDataCenter, labels};
+
+use super::fixture::{PATIENCE, World, gone, until};
+
+const SITES: [&str; 2] = ["guoyang", "mengcheng"];
+
+pub fn backwards(world: &World) -> anyhow::Result<()> {
+    world.runtime.block_on(async {
+        let bureau = world.bureau("leaving").await?;
+        world.vdc(&bureau, "cloud", &SITES).await?;
+        world.hall(&bureau, "hall", "cloud", "Platinum", false).await?;
+        let vdc = world.vdc_ready(&bureau, "cloud").await?;
+        world.hall_ready(&bureau, "hall").await?;
+        refused_while_in_use(world, &bureau).await?;
+        let halls: Api<Hall> = Api::namespaced(world.hub.clone(), &bureau);
+        halls.delete("hall", &DeleteParams::default()).await?;
+        gone(halls, "hall", PATIENCE).await?;
+        let vdcs: Api<VirtualDataCenter> = Api::namespaced(world.hub.clone(), &bureau);
+        let release = json!({"spec": {"lifecycle": {"state": "Released", "coolingOffHours": 0}}});
+        vdcs.patch("cloud", &PatchParams::default(), &Patch::Merge(&release)).await?;
+        let deletable = |v: &VirtualDataCenter| state_of(&v.status.clone().unwrap_or_default().conditions, "Deletable") == State::True;
+        until(vdcs.clone(), "cloud", PATIENCE, deletable).await?;
+        vdcs.delete("cloud", &DeleteParams::default()).await?;
+        gone(vdcs, "cloud", PATIENCE).await?;
+        nothing_left(world, &vdc.uid().unwrap_or_default()).await?;
+        let bureaus: Api<Bureau> = Api::all(world.hub.clone());
+        until(bureaus.clone(), "leaving", PATIENCE, |b: &Bureau| state_of(&b.status.clone().unwrap_or_default().conditions, "Deletable") == State::True).await?;
+        bureaus.delete("leaving", &DeleteParams::default()).await?;
+        gone(bureaus, "leaving", PATIENCE).await
+    })
+}
+
+async fn refused_while_in_use(world: &World, bureau: &str) -> anyhow::Result<()> {
+    let vdcs: Api<VirtualDataCenter> = Api::namespaced(world.hub.clone(), bureau);
+    match vdcs.delete("cloud", &DeleteParams::default()).await {
+        Err(kube::Error::Api(status)) if status.message.contains("Released") => Ok(()),
+        other => anyhow::bail!("deleting a VDC in use must be refused with a remedy: {other:?}"),
+    }
+}
+
+async fn nothing_left(world: &World, uid: &str) -> anyhow::Result<()> {
+    let all = ListParams::default();
+    let vdc_slices = Api::<VdcSlice>::all(world.hub.clone()).list(&all).await?;
+    let hall_slices = Api::<HallSlice>::all(world.hub.clone()).list(&all).await?;
+    ensure!(!vdc_slices.iter().any(|s| s.spec.source.uid == uid), "a VDC slice is left");
+    ensure!(!hall_slices.iter().any(|s| s.spec.vdc.uid == uid), "a hall slice is left");
+    let of_vdc = ListParams::default().labels(&format!("{}={uid}", labels::VDC_UID));
+    for site in SITES {
+        let client = world.site(site).await?;
+        let namespaces = Api::<Namespace>::all(client.clone()).list(&of_vdc).await?;
+        ensure!(namespaces.items.is_empty(), "namespaces are left at {site}: {:?}", namespaces.items);
+        let records: Api<SliceRecord> = Api::all(client);
+        gone(records, &format!("vdc-{uid}"), PATIENCE).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,258 @@
+//! The lab of the suite, clients to it, and objects to try.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::{Patch, PatchParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::runtime::wait::await_condition;
+use kube::{Api, Client, Config, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+use yunting_crds::{Bureau, Hall, Site, VirtualDataCenter};
+use yunting_lab::spec::Lab;
+use yunting_lab::state::State;
+use yunting_lab::stock::Stock;
+
+/// Time for anything that starts pods on these small sites.
+pub const PATIENCE: Duration = Duration::from_mins(4);
+const NAME: &str = "suite";
+
+/// The lab of the suite.
+pub struct World {
+    pub runtime: Runtime,
+    pub lab: Lab,
+    pub hub: Client,
+    pub images: BTreeMap<String, String>,
+    program: PathBuf,
+}
+
+impl World {
+    pub fn start() -> anyhow::Result<Self> {
+        let runtime = Runtime::new()?;
+        // target/<profile>/deps/lab-… beside target/<profile>/yunting-lab
+        let here = std::env::current_exe()?;
+        let program = here.parent().and_then(|d| d.parent()).context("no target directory")?.join("yunting-lab");
+        if !program.is_file() {
+            bail!("{} is not built; run `cargo build --workspace` first", program.display());
+        }
+        let lab = Lab::new(NAME, 3)?;
+        run(&program, &["up"])?;
+        let images = Stock::read(&lab)?.variables();
+        let hub = runtime.block_on(yunting_lab::client::hub(&lab, &lab.sites[0]))?;
+        let world = Self { runtime, lab, hub, images, program };
+        world.runtime.block_on(world.sites())?;
+        Ok(world)
+    }
+
+    /// A command of the lab, as a person types it.
+    pub fn lab(&self, words: &[&str]) -> anyhow::Result<()> {
+        run(&self.program, words)
+    }
+
+    /// A token for a person.
+    pub fn token(&self, user: &str, group: &str) -> anyhow::Result<String> {
+        let out = Command::new(&self.program).args(["--name", NAME, "token", "--user", user, "--group", group]).output()?;
+        if !out.status.success() {
+            bail!("no token: {}", String::from_utf8_lossy(&out.stderr));
+        }
+        Ok(String::from_utf8(out.stdout)?.trim().to_owned())
+    }
+
+    pub fn gateway(&self, site: &str) -> anyhow::Result<u16> {
+        let state = State::read(&self.lab)?.context("the lab has no state")?;
+        Ok(state.ports.gateway(self.lab.site(site)?))
+    }
+
+    /// The administrator at a site.
+    pub async fn site(&self, site: &str) -> anyhow::Result<Client> {
+        Ok(yunting_lab::client::site(&self.lab, self.lab.site(site)?).await?)
+    }
+
+    /// Somebody with a token at a site.
+    pub async fn as_person(&self, site: &str, token: &str) -> anyhow::Result<Client> {
+        let mut kubeconfig = Kubeconfig::read_from(self.lab.kubeconfigs().join(format!("{site}.yaml")))?;
+        for user in &mut kubeconfig.auth_infos {
+            user.auth_info = Some(kube::config::AuthInfo { token: Some(token.to_owned().into()), ..Default::default() });
+        }
+        Ok(Client::try_from(Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?)?)
+    }
+
+    /// The site controller's own identity, at the address that the host reaches: what only it may do, only it can undo.
+    pub async fn as_site_controller(&self, site: &str) -> anyhow::Result<Client> {
+        let place = self.lab.site(site)?;
+        let outside = Kubeconfig::read_from(self.lab.kubeconfigs().join(format!("{site}.yaml")))?;
+        let mut inside = Kubeconfig::read_from(self.lab.site_dir(place).kube("site-controller.yaml"))?;
+        inside.clusters.clone_from(&outside.clusters);
+        let cluster = outside.clusters.first().map(|c| c.name.clone()).unwrap_or_default();
+        for context in inside.contexts.iter_mut().filter_map(|c| c.context.as_mut()) {
+            context.cluster.clone_from(&cluster);
+        }
+        Ok(Client::try_from(Config::from_custom_kubeconfig(inside, &KubeConfigOptions::default()).await?)?)
+    }
+
+    async fn sites(&self) -> anyhow::Result<()> {
+        for site in &self.lab.sites {
+            let door = self.gateway(&site.name)?;
+            let spec = json!({"displayName": site.name, "region": "bozhou", "failureDomain": format!("{}-1", site.name),
+                "capacity": {"declared": {"cpu": "8", "memory": "12Gi", "storage": "100Gi", "pods": 110}},
+                "providers": {"storage": [{"name": "local-path", "driver": "rancher.io/local-path"}],
+                    "ingress": {"kind": "Gateway", "className": "yunting-lab", "address": format!("127.0.0.1:{door}"),
+                        "sourceCidrs": [format!("{}/32", site.address())]}}});
+            self.apply::<Site>(None, &site.name, spec).await?;
+        }
+        for site in &self.lab.sites {
+            let api: Api<Site> = Api::all(self.hub.clone());
+            until(api, &site.name, PATIENCE, |s: &Site| ready(s.status.as_ref().map_or(&[], |s| &s.conditions))).await?;
+        }
+        Ok(())
+    }
+
+    /// Applies an object of ours at the hub.
+    pub async fn apply<K>(&self, namespace: Option<&str>, name: &str, spec: Value) -> anyhow::Result<()>
+    where
+        K: Resource<DynamicType = ()>,
+    {
+        let resource = kube::core::ApiResource::erase::<K>(&());
+        let api: Api<kube::core::DynamicObject> = match namespace {
+            Some(namespace) => Api::namespaced_with(self.hub.clone(), namespace, &resource),
+            None => Api::all_with(self.hub.clone(), &resource),
+        };
+        let body = json!({"apiVersion": K::api_version(&()), "kind": K::kind(&()), "metadata": {"name": name}, "spec": spec});
+        api.patch(name, &PatchParams::apply("suite"), &Patch::Apply(&body)).await?;
+        Ok(())
+    }
+
+    /// A bureau with an administrators' group `<name>-admins` and its namespace.
+    pub async fn bureau(&self, name: &str) -> anyhow::Result<String> {
+        let spec = json!({"displayName": "测试局", "domains": [format!("{name}.example")],
+            "quota": {"cpu": "20", "memory": "30Gi", "storage": "100Gi"},
+            "members": [{"subject": {"kind": "Group", "name": format!("{name}-admins")}, "role": "Admin"}]});
+        self.apply::<Bureau>(None, name, spec).await?;
+        let namespace = format!("bureau-{name}");
+        let api: Api<Namespace> = Api::all(self.hub.clone());
+        until(api, &namespace, PATIENCE, |_| true).await?;
+        Ok(namespace)
+    }
+
+    /// A small VDC at the sites named.
+    pub async fn vdc(&self, namespace: &str, name: &str, sites: &[&str]) -> anyhow::Result<()> {
+        let spec = json!({"quota": {"cpu": "2", "memory": "3Gi", "pods": 60, "storage": "6Gi"}, "sites": {"names": sites},
+            "namespaces": [{"name": "app", "weight": 3}, {"name": "sandbox", "access": "Direct"}],
+            "isolation": {"ingressFrom": ["Portal"]}});
+        self.apply::<VirtualDataCenter>(Some(namespace), name, spec).await
+    }
+
+    /// A hall with a portal, an approval back end and, where asked, a database.
+    pub async fn hall(&self, namespace: &str, name: &str, vdc: &str, class: &str, database: bool) -> anyhow::Result<()> {
+        let bureau = namespace.trim_start_matches("bureau-");
+        let image = |n: &str| self.images.get(n).cloned().unwrap_or_default();
+        let probe = json!({"ready": {"http": "/healthz"}});
+        let mut components = vec![
+            json!({"name": "portal", "zone": "Portal", "image": image("hall"), "resources": {"cpu": "20m", "memory": "48Mi"},
+                "ports": [{"name": "http", "port": 8080}], "probes": probe, "calls": [{"component": "approval"}],
+                "env": [{"name": "HALL_MODE", "value": "portal"}, {"name": "HALL_NAME", "value": "测试厅"}]}),
+            json!({"name": "approval", "zone": "Approval", "image": image("hall"), "resources": {"cpu": "20m", "memory": "48Mi"},
+                "ports": [{"name": "http", "port": 8080}], "probes": probe,
+                "env": [{"name": "HALL_MODE", "value": "approval"}, {"name": "HALL_NAME", "value": "测试厅"}]}),
+        ];
+        if database {
+            components.push(json!({"name": "db", "zone": "Data", "kind": "Stateful", "image": image("postgres"),
+                "resources": {"cpu": "50m", "memory": "160Mi"}, "ports": [{"name": "postgres", "port": 5432}], "runAsUser": 70,
+                "probes": {"ready": {"tcp": "Open"}}, "writablePaths": ["/run/postgresql", "/tmp"],
+                "secretRefs": [{"name": format!("{name}-db"), "generate": ["password"]}],
+                "env": [{"name": "POSTGRES_PASSWORD", "secretKey": {"name": format!("{name}-db"), "key": "password"}}],
+                "volumes": [{"name": "data", "size": "1Gi", "mountPath": "/var/lib/postgresql/data"}]}));
+        }
+        let spec = json!({"vdcRef": {"name": vdc}, "displayName": "测试厅", "availabilityClass": class,
+            "portal": {"host": format!("{name}.{bureau}.example"), "component": "portal"}, "components": components});
+        self.apply::<Hall>(Some(namespace), name, spec).await
+    }
+
+    pub async fn vdc_ready(&self, namespace: &str, name: &str) -> anyhow::Result<VirtualDataCenter> {
+        let api: Api<VirtualDataCenter> = Api::namespaced(self.hub.clone(), namespace);
+        until(api, name, PATIENCE, |v: &VirtualDataCenter| {
+            let status = v.status.as_ref();
+            status.is_some_and(|s| s.observed_generation == v.metadata.generation && ready(&s.conditions))
+        })
+        .await
+    }
+
+    pub async fn hall_ready(&self, namespace: &str, name: &str) -> anyhow::Result<Hall> {
+        let api: Api<Hall> = Api::namespaced(self.hub.clone(), namespace);
+        until(api, name, PATIENCE, |h: &Hall| {
+            let status = h.status.as_ref();
+            status.is_some_and(|s| s.observed_generation == h.metadata.generation && ready(&s.conditions))
+        })
+        .await
+    }
+}
+
+fn run(program: &PathBuf, words: &[&str]) -> anyhow::Result<()> {
+    let status = Command::new(program).arg("--name").arg(NAME).args(words).status()?;
+    if !status.success() {
+        bail!("yunting-lab {} ended with {status}", words.join(" "));
+    }
+    Ok(())
+}
+
+/// The last test: what `down` leaves is a fault.
+pub fn down(world: &World) -> anyhow::Result<()> {
+    world.lab(&["down"])?;
+    let left = yunting_lab::hygiene::leftovers(NAME);
+    if left.is_empty() { Ok(()) } else { bail!("down left behind:\n{}", left.join("\n")) }
+}
+
+pub fn ready(conditions: &[k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition]) -> bool {
+    yunting_crds::conditions::state_of(conditions, "Ready") == yunting_crds::conditions::State::True
+}
+
+/// Waits, by watching, until an object is as wanted; says how it was last when it takes too long.
+pub async fn until<K>(api: Api<K>, name: &str, patience: Duration, wanted: impl Fn(&K) -> bool) -> anyhow::Result<K>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + serde::Serialize + Send + 'static,
+{
+    let wait = await_condition(api.clone(), name, |o: Option<&K>| o.is_some_and(&wanted));
+    match tokio::time::timeout(patience, wait).await {
+        Ok(found) => found?.context("it was there and went"),
+        Err(_) => {
+            let last = api.get_opt(name).await?;
+            let shown = last.map(|o| serde_json::to_value(&o).unwrap_or_default()["status"].to_string());
+            bail!("{} {name} was not as wanted within {} s; last: {}", K::kind(&()), patience.as_secs(), shown.unwrap_or_else(|| "absent".into()))
+        }
+    }
+}
+
+/// Waits until an object is gone.
+pub async fn gone<K>(api: Api<K>, name: &str, patience: Duration) -> anyhow::Result<()>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + serde::Serialize + Send + 'static,
+{
+    let wait = await_condition(api.clone(), name, |o: Option<&K>| o.is_none());
+    if tokio::time::timeout(patience, wait).await.is_err() {
+        let last = api.get_opt(name).await?.map(|o| serde_json::to_string(&o).unwrap_or_default());
+        bail!("{} {name} is still there after {} s: {}", K::kind(&()), patience.as_secs(), last.unwrap_or_default());
+    }
+    Ok(())
+}
+
+/// Namespaces of a VDC at its sites, by its own word.
+pub fn namespaces(vdc: &VirtualDataCenter) -> Vec<String> {
+    let mut all: Vec<String> = vdc.status.iter().flat_map(|s| &s.sites).flat_map(|s| s.namespaces.clone()).collect();
+    all.sort();
+    all.dedup();
+    all
+}
+
+/// Name of a VDC's namespace, derived as the product does.
+pub fn namespace_of(vdc: &VirtualDataCenter, namespace: &str) -> String {
+    use yunting_crds::names::{NamespaceName, VdcName, site_namespace};
+    let name = VdcName::new(&vdc.name_any()).unwrap();
+    site_namespace(&name, &NamespaceName::new(namespace).unwrap(), &vdc.uid().unwrap())
+}

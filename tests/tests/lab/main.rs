@@ -1,0 +1,57 @@
+//! Lab suite: real sites, one lab for all tests, which run one after another; each has a bureau of its own. The
+//! last one takes the lab down and looks for what is left.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, missing_docs)]
+
+mod closed;
+mod deletion;
+mod drift;
+mod fixture;
+mod power;
+mod provision;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use fixture::World;
+use libtest_mimic::{Arguments, Trial};
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    if arguments.list {
+        return libtest_mimic::run(&arguments, trials(None)).exit_code();
+    }
+    // One lab, one thing at a time: what one test does to a site another must not meet.
+    arguments.test_threads = Some(1);
+    rustls::crypto::aws_lc_rs::default_provider().install_default().expect("no provider was installed before");
+    let world = match World::start() {
+        Ok(world) => Arc::new(world),
+        Err(error) => {
+            eprintln!("the lab did not start: {error:#}");
+            return ExitCode::FAILURE;
+        }
+    };
+    libtest_mimic::run(&arguments, trials(Some(&world))).exit_code()
+}
+
+type Test = fn(&World) -> anyhow::Result<()>;
+
+fn trials(world: Option<&Arc<World>>) -> Vec<Trial> {
+    let tests: [(&str, Test); 8] = [
+        ("a_vdc_and_its_hall_become_running_pods", provision::running),
+        ("what_stands_is_not_written_again", provision::quiet),
+        ("a_hall_answers_through_the_front_door", provision::front_door),
+        ("nothing_is_admitted_before_isolation_stands", closed::tenant_loop),
+        ("drift_of_every_kind_is_undone", drift::undone),
+        ("what_is_taken_away_leaves_nothing", deletion::backwards),
+        ("a_site_without_power_is_told_as_silent_and_comes_back", power::lost_and_back),
+        ("down_leaves_nothing", fixture::down),
+    ];
+    let trial = |(name, test): (&str, Test)| {
+        let world = world.cloned();
+        Trial::test(name, move || {
+            let Some(world) = world else { return Ok(()) };
+            test(&world).map_err(|error| format!("{error:?}").into())
+        })
+    };
+    tests.into_iter().map(trial).collect()
+}
