@@ -207,7 +207,10 @@ pub struct Isolation {
 /// A network outside and its ports.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = Rule::new("self.cidr != '0.0.0.0/0'").message("isolation.egress.cidr 0.0.0.0/0 opens everything; name the networks that are needed"))]
+#[x_kube(
+    validation = Rule::new("!self.cidr.endsWith('/0')").message("isolation.egress.cidr must not end in /0, which opens everything; name the networks that are needed"),
+    validation = Rule::new("isCIDR(self.cidr)").message("isolation.egress.cidr is no IPv4 network; write for example 203.0.113.0/24")
+)]
 pub struct EgressRule {
     /// IPv4 network.
     #[schemars(schema_with = "common::cidr")]
