@@ -77,7 +77,10 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     tokio::select! {
         result = work => result,
         () = elector.hold(leadership, leave) => anyhow::bail!("the lead was lost: another instance goes on"),
-        () = stop.cancelled() => Ok(()),
+        () = stop.cancelled() => {
+            elector.release().await;
+            Ok(())
+        }
     }
 }
 

@@ -63,7 +63,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let hub = Servers::open("hub", &options.hub_kubeconfig, metrics.clone()).await?;
     let own = Servers::open("site", &options.site_kubeconfig, metrics.clone()).await?;
     let writer = Writer::new(own.client.clone(), metrics.clone());
-    let identity = format!("{site}-{}", std::process::id());
+    let identity = site.to_string();
     let elector =
         Elector::new(own.client.clone(), writer.clone(), context.clone(), labels::SYSTEM_NAMESPACE, LEASE, &identity);
     let leave = || own.leave();
@@ -77,7 +77,10 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     tokio::select! {
         result = work => result,
         () = elector.hold(leadership, leave) => anyhow::bail!("the lead was lost: another instance goes on"),
-        () = stop.cancelled() => Ok(()),
+        () = stop.cancelled() => {
+            elector.release().await;
+            Ok(())
+        }
     }
 }
 
