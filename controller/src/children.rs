@@ -67,27 +67,27 @@ pub enum Watched {
 
 #[derive(Default)]
 struct Index {
-    by_key: HashMap<Key, Arc<Child>>,
-    by_vdc: HashMap<String, BTreeSet<Key>>,
-    by_hall: HashMap<String, BTreeSet<Key>>,
+    objects: HashMap<Key, Arc<Child>>,
+    vdcs: HashMap<String, BTreeSet<Key>>,
+    halls: HashMap<String, BTreeSet<Key>>,
 }
 
 impl Index {
     fn put(&mut self, child: Arc<Child>) -> Option<Arc<Child>> {
         let old = self.take(&child.key);
         if let Some(vdc) = &child.vdc_uid {
-            self.by_vdc.entry(vdc.clone()).or_default().insert(child.key.clone());
+            self.vdcs.entry(vdc.clone()).or_default().insert(child.key.clone());
         }
         if let Some(hall) = &child.hall_uid {
-            self.by_hall.entry(hall.clone()).or_default().insert(child.key.clone());
+            self.halls.entry(hall.clone()).or_default().insert(child.key.clone());
         }
-        self.by_key.insert(child.key.clone(), child);
+        self.objects.insert(child.key.clone(), child);
         old
     }
 
     fn take(&mut self, key: &Key) -> Option<Arc<Child>> {
-        let old = self.by_key.remove(key)?;
-        for (index, label) in [(&mut self.by_vdc, &old.vdc_uid), (&mut self.by_hall, &old.hall_uid)] {
+        let old = self.objects.remove(key)?;
+        for (index, label) in [(&mut self.vdcs, &old.vdc_uid), (&mut self.halls, &old.hall_uid)] {
             if let Some(label) = label
                 && let Some(keys) = index.get_mut(label)
             {
@@ -153,22 +153,22 @@ impl Children {
 
     /// The object of that key.
     pub fn get(&self, key: &Key) -> Option<Arc<Child>> {
-        self.read(|index| index.by_key.get(key).cloned())
+        self.read(|index| index.objects.get(key).cloned())
     }
 
     /// Every object labelled for a VDC, halls' objects included, sorted by key.
     pub fn of_vdc(&self, uid: &str) -> Vec<Arc<Child>> {
-        self.read(|index| collect(index, index.by_vdc.get(uid)))
+        self.read(|index| collect(index, index.vdcs.get(uid)))
     }
 
     /// Every object labelled for a hall, sorted by key.
     pub fn of_hall(&self, uid: &str) -> Vec<Arc<Child>> {
-        self.read(|index| collect(index, index.by_hall.get(uid)))
+        self.read(|index| collect(index, index.halls.get(uid)))
     }
 
     /// Every object of one kind that a predicate selects, sorted by key.
     pub fn select(&self, kind: &ApiKind, predicate: impl Fn(&Child) -> bool) -> Vec<Arc<Child>> {
-        let mut some: Vec<_> = self.read(|i| i.by_key.values().filter(|c| c.key.kind == *kind && predicate(c)).cloned().collect());
+        let mut some: Vec<_> = self.read(|i| i.objects.values().filter(|c| c.key.kind == *kind && predicate(c)).cloned().collect());
         some.sort_by(|a, b| a.key.cmp(&b.key));
         some
     }
@@ -179,7 +179,7 @@ impl Children {
 }
 
 fn collect(index: &Index, keys: Option<&BTreeSet<Key>>) -> Vec<Arc<Child>> {
-    keys.into_iter().flatten().filter_map(|k| index.by_key.get(k).cloned()).collect()
+    keys.into_iter().flatten().filter_map(|k| index.objects.get(k).cloned()).collect()
 }
 
 struct Follower<F> {
@@ -239,7 +239,7 @@ impl<F: Fn(&Child)> Follower<F> {
 
     fn drop_unlisted(&self, listed: &HashSet<Key>) {
         let gone: Vec<Key> = self.write(|index| {
-            index.by_key.keys().filter(|k| k.kind == self.kind && !listed.contains(*k)).cloned().collect()
+            index.objects.keys().filter(|k| k.kind == self.kind && !listed.contains(*k)).cloned().collect()
         });
         gone.iter().for_each(|key| self.remove(key));
     }
@@ -268,9 +268,9 @@ mod tests {
         index.put(child("a", "one"));
         index.put(child("b", "one"));
         index.put(child("a", "two"));
-        assert_eq!(collect(&index, index.by_vdc.get("one")).len(), 1);
-        assert_eq!(collect(&index, index.by_vdc.get("two"))[0].uid, "a");
+        assert_eq!(collect(&index, index.vdcs.get("one")).len(), 1);
+        assert_eq!(collect(&index, index.vdcs.get("two"))[0].uid, "a");
         index.take(&child("a", "two").key);
-        assert!(!index.by_vdc.contains_key("two"));
+        assert!(!index.vdcs.contains_key("two"));
     }
 }

@@ -115,10 +115,7 @@ impl Elector {
         }
         lease.metadata.managed_fields = None;
         lease.spec.get_or_insert_default().holder_identity = None;
-        match tokio::time::timeout(RENEW, self.replace(&lease)).await {
-            Ok(Ok(_)) => tracing::info!("the lead was given away"),
-            _ => tracing::info!("the lead could not be given away; it runs out"),
-        }
+        if let Ok(Ok(_)) = tokio::time::timeout(RENEW, self.replace(&lease)).await { tracing::info!("the lead was given away") } else { tracing::info!("the lead could not be given away; it runs out") }
     }
 
     async fn still_ours(&self, leadership: &mut Leadership) -> bool {

@@ -135,13 +135,13 @@ const MESSAGE_MAX: usize = 1024;
 
 /// Turns statements into conditions. Times are taken from `before` unless the status flipped; conditions
 /// that are no longer stated go; the order is that of the types' names, so equal input gives equal output.
-pub fn conditions(before: &[Condition], statements: Vec<Statement>, generation: Option<i64>, now: &Time) -> Vec<Condition> {
-    let mut list: Vec<Condition> = statements.into_iter().map(|s| condition(before, s, generation, now)).collect();
+pub fn conditions(before: &[Condition], statements: &[Statement], generation: Option<i64>, now: &Time) -> Vec<Condition> {
+    let mut list: Vec<Condition> = statements.iter().map(|s| condition(before, s, generation, now)).collect();
     list.sort_by(|a, b| a.type_.cmp(&b.type_));
     list
 }
 
-fn condition(before: &[Condition], s: Statement, generation: Option<i64>, now: &Time) -> Condition {
+fn condition(before: &[Condition], s: &Statement, generation: Option<i64>, now: &Time) -> Condition {
     let since = before
         .iter()
         .find(|c| c.type_ == s.type_ && c.status == s.state.as_str())

@@ -163,13 +163,12 @@ struct Search<'a> {
 impl Search<'_> {
     fn consider(&mut self, site: &SiteView) {
         let kept = self.request.current.contains(&site.name);
-        match self.refusal(site, kept) {
-            Some((reason, message)) => self.refused.push(choice(&site.name, SiteRole::NotChosen, reason, message)),
-            None => {
-                self.domains.insert(site.failure_domain.clone());
-                self.chosen.push(site.name.clone());
-            }
+        if let Some((reason, message)) = self.refusal(site, kept) {
+            self.refused.push(choice(&site.name, SiteRole::NotChosen, reason, message));
+            return;
         }
+        self.domains.insert(site.failure_domain.clone());
+        self.chosen.push(site.name.clone());
     }
 
     fn refusal(&self, site: &SiteView, kept: bool) -> Option<(&'static str, String)> {

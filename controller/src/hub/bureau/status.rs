@@ -23,7 +23,7 @@ pub(super) fn status(world: &World, seen: &Seen) -> BureauStatus {
     statements.extend([ready, quota, deletable(seen)]);
     BureauStatus {
         observed_generation: generation,
-        conditions: conditions(&before.conditions, statements, generation, &world.context.now()),
+        conditions: conditions(&before.conditions, &statements, generation, &world.context.now()),
         namespace: Some(seen.namespace_name.clone()),
         vdcs: count(seen.vdcs),
         halls: count(seen.halls),

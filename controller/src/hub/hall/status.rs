@@ -45,7 +45,7 @@ fn finish(world: &World, seen: &Seen, statements: Vec<Statement>) -> HallStatus 
     let (have, want) = sites.iter().fold((0, 0), |(have, want), s| (have + s.ready_replicas, want + s.replicas));
     HallStatus {
         observed_generation: generation,
-        conditions: conditions(&before, statements, generation, &world.context.now()),
+        conditions: conditions(&before, &statements, generation, &world.context.now()),
         url: seen.hall.spec.portal.as_ref().filter(|_| seen.host_owner.is_none()).map(|p| format!("http://{}/", p.host)),
         site_summary: Some(if serving.is_empty() { "-".to_owned() } else { serving.join(",") }),
         replica_summary: Some(format!("{have}/{want}")),

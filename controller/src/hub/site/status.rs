@@ -26,7 +26,7 @@ pub(super) fn status(world: &World, seen: &Seen) -> SiteStatus {
     let total = seen.promised.total();
     SiteStatus {
         observed_generation: generation,
-        conditions: conditions(&before.conditions, vec![ready, connected, policies], generation, &world.context.now()),
+        conditions: conditions(&before.conditions, &[ready, connected, policies], generation, &world.context.now()),
         kubernetes_version: report.kubernetes_version,
         yunting_version: report.yunting_version,
         node_summary: Some(format!("{}/{}", report.ready_nodes, report.nodes)),

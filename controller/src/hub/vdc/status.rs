@@ -40,7 +40,7 @@ pub(super) fn status(world: &World, seen: &Seen, outcome: &Outcome) -> VdcStatus
     let limit = outcome.effective.as_ref().and_then(|e| e.quota.amounts().ok()).unwrap_or_default();
     VdcStatus {
         observed_generation: generation,
-        conditions: conditions(&before.conditions, statements, generation, &now),
+        conditions: conditions(&before.conditions, &statements, generation, &now),
         active_site: outcome.chosen.first().cloned(),
         standby_site: outcome.chosen.get(1).cloned(),
         effective: outcome.effective.clone(),

@@ -64,9 +64,9 @@ impl Canary {
         }
     }
 
-    fn set(&self, seen: Seen) -> bool {
+    fn set(&self, seen: &Seen) -> bool {
         let mut held = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::replace(&mut *held, seen.clone()) != seen
+        std::mem::replace(&mut *held, seen.clone()) != *seen
     }
 }
 
@@ -75,7 +75,7 @@ pub(crate) async fn watch_over(world: Arc<World>) {
     loop {
         let seen = ask(&world).await;
         let enforced = seen == Seen::Enforced;
-        if world.canary.set(seen) {
+        if world.canary.set(&seen) {
             tracing::info!(enforced, "the canary was asked");
             world.wakers.report();
             for record in world.records.all() {

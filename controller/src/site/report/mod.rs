@@ -44,7 +44,7 @@ fn status(world: &World, report: &SiteReport) -> SiteReportStatus {
     let mut storage_classes: Vec<String> = world.storage_classes.all().iter().map(|c| c.name_any()).collect();
     storage_classes.truncate(64);
     SiteReportStatus {
-        conditions: conditions(before, statements, report.metadata.generation, &world.context.now()),
+        conditions: conditions(before, &statements, report.metadata.generation, &world.context.now()),
         kubernetes_version: Some(world.version.clone()),
         yunting_version: Some(env!("CARGO_PKG_VERSION").to_owned()),
         nodes: u32::try_from(nodes.len()).unwrap_or(u32::MAX),
