@@ -88,7 +88,7 @@ pub struct SliceComponent {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SliceSecret {
-    /// Name in the bureau's namespace and in the VDC's namespace.
+    /// Name in the bureau's namespace. In the VDC's namespace each hall has a copy of its own.
     #[schemars(schema_with = "common::object_name")]
     pub name: String,
     /// Name of the copy in the site's hub namespace.

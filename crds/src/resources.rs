@@ -46,14 +46,21 @@ impl Kind {
     }
 
     /// `amount` of this resource as a canonical Kubernetes quantity (as an API server prints it back).
+    /// Unlike [`Kind::print`] it writes 1000 pods as `1k`, because the server does.
     pub fn quantity(self, amount: u64) -> Quantity {
-        Quantity(self.print(amount))
+        let whole = match self {
+            Self::Cpu if !amount.is_multiple_of(1000) => return Quantity(self.print(amount)),
+            Self::Cpu => amount / 1000,
+            Self::Memory | Self::Storage if amount.trailing_zeros() >= 10 => return Quantity(self.print(amount)),
+            _ => amount,
+        };
+        Quantity(print_decimal(whole))
     }
 
     /// `amount` as text, canonical.
     pub fn print(self, amount: u64) -> String {
         match self {
-            Self::Cpu if amount % 1000 != 0 => format!("{amount}m"),
+            Self::Cpu if !amount.is_multiple_of(1000) => format!("{amount}m"),
             Self::Cpu => (amount / 1000).to_string(),
             Self::Memory | Self::Storage => print_bytes(amount),
             Self::Pods | Self::Services | Self::LoadBalancers | Self::Gpu => amount.to_string(),
@@ -86,6 +93,12 @@ const DECIMAL: [(&str, i32); 9] =
 fn print_bytes(bytes: u64) -> String {
     let unit = BINARY.iter().rev().find(|(_, shift)| bytes != 0 && bytes.trailing_zeros() >= *shift);
     unit.map_or_else(|| bytes.to_string(), |(suffix, shift)| format!("{}{suffix}", bytes >> shift))
+}
+
+fn print_decimal(number: u64) -> String {
+    let units = [("E", 18), ("P", 15), ("T", 12), ("G", 9), ("M", 6), ("k", 3)];
+    let unit = units.into_iter().find(|(_, power)| number != 0 && number.is_multiple_of(10u64.pow(*power)));
+    unit.map_or_else(|| number.to_string(), |(suffix, power)| format!("{}{suffix}", number / 10u64.pow(power)))
 }
 
 /// Thousandths of the unit, rounded up.
@@ -270,11 +283,31 @@ mod tests {
         }
     }
 
+    #[test]
+    fn quantities_are_as_an_api_server_prints_them() {
+        let table = [
+            (Kind::Cpu, 1500, "1500m"),
+            (Kind::Cpu, 40_000, "40"),
+            (Kind::Cpu, 2_000_000, "2k"),
+            (Kind::Memory, 3 << 30, "3Gi"),
+            (Kind::Memory, 1_000_000, "1M"),
+            (Kind::Memory, 1_024_000, "1000Ki"),
+            (Kind::Memory, 1_000_001, "1000001"),
+            (Kind::Pods, 1000, "1k"),
+            (Kind::Pods, 400, "400"),
+            (Kind::Gpu, 0, "0"),
+        ];
+        for (kind, amount, text) in table {
+            assert_eq!(kind.quantity(amount).0, text);
+        }
+    }
+
     proptest! {
         #[test]
         fn what_is_printed_is_read_back(amount in 0..=u64::MAX / 2048) {
             for kind in Kind::ALL {
                 prop_assert_eq!(kind.parse(&kind.print(amount)), Ok(amount));
+                prop_assert_eq!(kind.parse(&kind.quantity(amount).0), Ok(amount));
             }
         }
 

@@ -5,9 +5,12 @@
 //! Must never: do input or output. What time it is comes in as an argument.
 
 pub mod demand;
+pub mod hall;
 pub mod object;
+pub mod orphans;
 pub mod placement;
 pub mod quota;
+pub mod scope;
 pub mod slices;
 pub mod summary;
 pub mod vdc;

@@ -11,7 +11,7 @@ pub mod network;
 pub mod quota;
 pub mod storage;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 

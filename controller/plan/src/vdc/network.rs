@@ -120,7 +120,7 @@ fn egress(rules: &[Egress], site: &SiteFacts) -> NetworkPolicySpec {
 
 fn block(network: &Network, holes: Vec<Network>) -> NetworkPolicyPeer {
     let except: Vec<String> = holes.iter().map(ToString::to_string).collect();
-    let ip_block = IPBlock { cidr: network.to_string(), except: Some(except).filter(|e| !e.is_empty()) };
+    let ip_block = IPBlock { cidr: network.to_string(), except: Some(except).filter(|e: &Vec<_>| !e.is_empty()) };
     NetworkPolicyPeer { ip_block: Some(ip_block), ..NetworkPolicyPeer::default() }
 }
 
