@@ -123,7 +123,9 @@ async fn follow<K: Cached>(
             Event::InitDone => {
                 listed.store(true, Ordering::Release);
                 reader.state().iter().for_each(|o| touched(o));
-                before.drain().for_each(|(_, gone)| touched(&gone));
+                for (_, gone) in before.drain() {
+                    touched(&gone);
+                }
             }
         }
     }

@@ -241,7 +241,9 @@ impl<F: Fn(&Child)> Follower<F> {
         let gone: Vec<Key> = self.write(|index| {
             index.objects.keys().filter(|k| k.kind == self.kind && !listed.contains(*k)).cloned().collect()
         });
-        gone.iter().for_each(|key| self.remove(key));
+        for key in &gone {
+            self.remove(key);
+        }
     }
 
     fn write<T>(&self, f: impl FnOnce(&mut Index) -> T) -> T {

@@ -248,7 +248,9 @@ fn touched(w: &Wakers, records: &Cache<SliceRecord>, child: &Child) {
     w.child(child);
     let Some(vdc) = &child.vdc_uid else { return };
     if child.key.kind.kind == "Namespace" {
-        halls_of(records, vdc).iter().for_each(|r| w.about(&r.name_any()));
+        for record in halls_of(records, vdc) {
+            w.about(&record.name_any());
+        }
     }
     if child.hall_uid.is_some() && child.deleting {
         w.vdcs.wake_after(Name(vdc.clone()), GATHER);
@@ -257,6 +259,8 @@ fn touched(w: &Wakers, records: &Cache<SliceRecord>, child: &Child) {
 
 fn secret_touched(w: &Wakers, records: &Cache<SliceRecord>, secret: &Secret) {
     if let Some(vdc) = secret.labels().get(labels::VDC_UID) {
-        halls_of(records, vdc).iter().for_each(|r| w.about(&r.name_any()));
+        for record in halls_of(records, vdc) {
+            w.about(&record.name_any());
+        }
     }
 }

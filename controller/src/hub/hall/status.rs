@@ -28,16 +28,16 @@ pub(super) fn status(world: &World, seen: &Seen, judged: &Result<Valid, Statemen
     };
     let mut statements = progress(&ready, stuck);
     statements.extend([protected(seen), reachable(), ready, placed]);
-    finish(world, seen, statements)
+    finish(world, seen, &statements)
 }
 
 /// The status while the hall is being taken away.
 pub(super) fn deleting(world: &World, seen: &Seen, remaining: &[String]) -> HallStatus {
     let text = format!("waiting for {} to take it away", remaining.join(", "));
-    finish(world, seen, vec![not_ready(reason::DELETING, text)])
+    finish(world, seen, &[not_ready(reason::DELETING, text)])
 }
 
-fn finish(world: &World, seen: &Seen, statements: Vec<Statement>) -> HallStatus {
+fn finish(world: &World, seen: &Seen, statements: &[Statement]) -> HallStatus {
     let before = seen.hall.status.as_ref().map(|s| s.conditions.clone()).unwrap_or_default();
     let generation = seen.hall.metadata.generation;
     let sites: Vec<HallSiteStatus> = seen.slices.iter().map(|(site, slice)| site_status(seen, site, slice)).collect();
@@ -45,7 +45,7 @@ fn finish(world: &World, seen: &Seen, statements: Vec<Statement>) -> HallStatus 
     let (have, want) = sites.iter().fold((0, 0), |(have, want), s| (have + s.ready_replicas, want + s.replicas));
     HallStatus {
         observed_generation: generation,
-        conditions: conditions(&before, &statements, generation, &world.context.now()),
+        conditions: conditions(&before, statements, generation, &world.context.now()),
         url: seen.hall.spec.portal.as_ref().filter(|_| seen.host_owner.is_none()).map(|p| format!("http://{}/", p.host)),
         site_summary: Some(if serving.is_empty() { "-".to_owned() } else { serving.join(",") }),
         replica_summary: Some(format!("{have}/{want}")),
