@@ -13,6 +13,7 @@ use std::time::Duration;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use tokio::net::TcpStream;
 
+use crate::cgroup;
 use crate::daemon;
 use crate::error::{Error, Result};
 use crate::spec::{GATEWAY_PORT, HUB_API_PORT, Lab, SITE_API_PORT, Site};
@@ -54,6 +55,7 @@ fn ready_file(lab: &Lab) -> PathBuf {
 
 /// Runs the forwarder. Ports used before are used again, so that kubeconfigs stay good.
 pub fn run(lab: &Lab) -> Result<()> {
+    cgroup::enter(&lab.name)?;
     let mut state = State::read(lab)?.unwrap_or_default();
     let mut threads = Vec::new();
     let mut gateways = Vec::new();

@@ -2,12 +2,11 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use crate::cgroup;
 use crate::error::{Error, Result};
 use crate::spec::Lab;
-
-const CGROUPS: &str = "/sys/fs/cgroup";
 
 /// Everything on the machine that belongs to the lab of that name: processes, mounts, namespaces, loop devices,
 /// control groups, state. Empty after `down`.
@@ -30,7 +29,8 @@ pub fn leftovers(name: &str) -> Vec<String> {
     found.extend(
         files.iter().filter(|file| file.starts_with(&below)).map(|file| format!("loop device on {file}")),
     );
-    for group in lab.sites.iter().flat_map(|site| cgroups(&lab.cgroup(site))) {
+    let groups = lab.sites.iter().map(|site| lab.cgroup(site)).chain([lab.name.clone()]);
+    for group in groups.flat_map(|name| cgroup::existing(&name)) {
         found.push(format!("control group {}", group.display()));
     }
     if lab.dir.exists() {
@@ -65,33 +65,6 @@ pub fn loop_files() -> Vec<String> {
     let devices = fs::read_dir("/sys/block").into_iter().flatten().flatten();
     let file = |device: fs::DirEntry| fs::read_to_string(device.path().join("loop/backing_file")).ok();
     devices.filter_map(file).map(|file| file.trim().to_owned()).collect()
-}
-
-/// Removes a control group with everything below it in every hierarchy, cgroup v2's included.
-pub fn remove_cgroups(name: &str) -> Result<()> {
-    cgroups(name).iter().try_for_each(|group| remove_tree(group))
-}
-
-fn cgroups(name: &str) -> Vec<PathBuf> {
-    let hierarchies = fs::read_dir(CGROUPS).into_iter().flatten().flatten();
-    let groups = hierarchies.map(|hierarchy| hierarchy.path().join(name));
-    groups.filter(|group| group.is_dir()).collect()
-}
-
-/// Control groups are directories that hold no files one could delete: children first.
-fn remove_tree(group: &Path) -> Result<()> {
-    for child in fs::read_dir(group).into_iter().flatten().flatten() {
-        if child.file_type().is_ok_and(|kind| kind.is_dir()) {
-            remove_tree(&child.path())?;
-        }
-    }
-    // The kernel needs a moment to account for the processes that just ended.
-    crate::daemon::wait_until("a control group to be empty", std::time::Duration::from_secs(10), || {
-        match fs::remove_dir(group) {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            other => other.map_err(|e| format!("{}: {e}", group.display())),
-        }
-    })
 }
 
 /// Removes the lab's state.

@@ -8,6 +8,7 @@
 
 pub mod addons;
 pub mod binaries;
+pub mod cgroup;
 pub mod cli;
 pub mod client;
 pub mod cmd;
@@ -19,6 +20,7 @@ pub mod hygiene;
 pub mod images;
 pub mod install;
 pub mod kubeconfig;
+pub mod limits;
 pub mod manifests;
 pub mod packages;
 pub mod pki;

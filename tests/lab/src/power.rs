@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::cgroup;
 use crate::daemon;
 use crate::disk;
 use crate::error::{Error, Result};
@@ -71,7 +72,7 @@ pub fn kill(lab: &Lab, site: &Site) -> Result<()> {
     daemon::wait_until(&format!("the disk of {} to be free", site.name), Duration::from_secs(20), || {
         if loop_devices(&image) { Err("a loop device still uses it".into()) } else { Ok(()) }
     })?;
-    hygiene::remove_cgroups(&lab.cgroup(site))
+    cgroup::remove(&lab.cgroup(site))
 }
 
 /// The first process of a running site, as the host sees it.

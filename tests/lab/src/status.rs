@@ -2,6 +2,7 @@
 
 use comfy_table::{Table, presets};
 
+use crate::cgroup;
 use crate::daemon;
 use crate::error::Result;
 use crate::site::control::{Request, ask};
@@ -14,7 +15,7 @@ use crate::wan;
 pub fn table(lab: &Lab, state: &State) -> Result<String> {
     let mut table = Table::new();
     table.load_style(presets::UTF8_HORIZONTAL_ONLY);
-    table.set_header(["site", "power", "WAN", "processes", "site API", "hub API", "gateway"]);
+    table.set_header(["site", "power", "WAN", "memory", "processes", "site API", "hub API", "gateway"]);
     for site in &lab.sites {
         let on = daemon::alive(&lab.site_dir(site).pid_file()).is_some();
         let cuts = wan::cuts(lab, site)?;
@@ -23,6 +24,7 @@ pub fn table(lab: &Lab, state: &State) -> Result<String> {
             site.name.clone(),
             if on { "on".into() } else { "off".into() },
             if cuts.is_empty() { "connected".into() } else { cuts.join("\n") },
+            format!("{} MiB", cgroup::memory(&lab.cgroup(site)) >> 20),
             if on { processes(lab, site) } else { "none".into() },
             local(state.ports.site_api(site)),
             local(state.ports.hub_api(site)),

@@ -1,5 +1,6 @@
 //! `up` and `down`: from nothing to sites whose nodes are Ready, and back.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -17,10 +18,15 @@ use crate::site::process::Phase;
 use crate::spec::{Lab, Site};
 use crate::state::{self, State};
 use crate::stock::{self, Stock};
-use crate::{addons, binaries, daemon, forward, hygiene, install, kubeconfig, packages, pki, power, wan};
+use crate::{
+    addons, binaries, cgroup, daemon, forward, hygiene, install, kubeconfig, limits, packages, pki, power,
+    wan,
+};
 
 /// How long a site may take from power to Ready. Three sites on two loaded cores need about 60 s.
 const SITE_READY: Duration = Duration::from_secs(300);
+/// How often a process may end before it counts as broken.
+const TRIES: u32 = 8;
 
 /// What `up` is told besides the lab.
 #[derive(Clone, Debug, Default)]
@@ -37,6 +43,7 @@ pub struct Options {
 pub async fn run(lab: &Lab, options: &Options, progress: &Progress) -> Result<()> {
     packages::ensure(progress)?;
     let _lock = state::lock(lab)?;
+    limits::raise(lab, progress)?;
     let stock = foundation(lab, options, progress)?;
     let state = power_and_wait(lab, &stock, progress).await?;
     if options.bare {
@@ -49,7 +56,7 @@ pub async fn run(lab: &Lab, options: &Options, progress: &Progress) -> Result<()
     }
     install::controllers(lab, &state, true)?;
     let since = Instant::now();
-    let ready = lab.sites.iter().map(|site| processes_ready(lab, site, progress, since));
+    let ready = lab.sites.iter().map(|site| processes_ready(lab, site, Which::All, progress, since));
     futures::future::try_join_all(ready).await?;
     progress.done("lab", "controllers ready", since);
     Ok(())
@@ -86,6 +93,7 @@ async fn power_and_wait(lab: &Lab, stock: &Stock, progress: &Progress) -> Result
     let state = State::read(lab)?.unwrap_or_default();
     let ready = lab.sites.iter().map(|site| async {
         site_ready(lab, site, progress, since).await?;
+        processes_ready(lab, site, Which::All, progress, since).await?;
         addons::ensure(lab, &state, stock, site).await?;
         progress.done(&site.name, "cluster DNS ready", since);
         Ok(())
@@ -95,12 +103,13 @@ async fn power_and_wait(lab: &Lab, stock: &Stock, progress: &Progress) -> Result
     Ok(state)
 }
 
-/// Waits until every enabled process of a site is ready and its node is.
+/// Waits until a site's own processes are ready and its node is.
 ///
-/// A site that was given power by this command must say so anew.
+/// A site that was given power by this command must say so anew. The hub's processes are not waited for: while only
+/// one of three sites has power there is no hub.
 pub async fn site_ready(lab: &Lab, site: &Site, progress: &Progress, since: Instant) -> Result<()> {
     let heard_after = power::since(lab, site);
-    processes_ready(lab, site, progress, since).await?;
+    processes_ready(lab, site, Which::Own, progress, since).await?;
     let client = client::site(lab, site).await?;
     let nodes: Api<Node> = Api::all(client);
     let node = site.node();
@@ -113,13 +122,36 @@ pub async fn site_ready(lab: &Lab, site: &Site, progress: &Progress, since: Inst
     Ok(())
 }
 
+/// Which processes are waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Which {
+    /// The site's own cluster.
+    Own,
+    /// With the hub, the authority's etcd and our own.
+    All,
+}
+
+impl Which {
+    fn wants(self, name: &str) -> bool {
+        let needs_others =
+            ["hub-", "authority-", "site-controller"].iter().any(|prefix| name.starts_with(prefix));
+        self == Self::All || !needs_others
+    }
+}
+
 /// Waits for the processes alone.
-async fn processes_ready(lab: &Lab, site: &Site, progress: &Progress, since: Instant) -> Result<()> {
+async fn processes_ready(
+    lab: &Lab,
+    site: &Site,
+    which: Which,
+    progress: &Progress,
+    since: Instant,
+) -> Result<()> {
     let dir = lab.site_dir(site);
-    let mut told: Vec<String> = Vec::new();
+    let mut told = BTreeSet::new();
     loop {
         let last = match control::ask(&dir, &Request::Status) {
-            Err(_) if daemon::alive(&dir.pid_file()).is_none() => {
+            Err(_) if !power::is_on(lab, site) => {
                 let next = format!("read {}", dir.log("site").display());
                 return Err(Error::Unsuitable {
                     what: format!("{} ended right after its start", site.name),
@@ -128,20 +160,19 @@ async fn processes_ready(lab: &Lab, site: &Site, progress: &Progress, since: Ins
             }
             Err(e) => e.to_string(),
             Ok(answer) => {
-                let on = answer.processes.iter().filter(|(_, c)| c.phase != Phase::Stopped);
-                let (ready, open): (Vec<_>, Vec<_>) = on.partition(|(_, c)| c.phase == Phase::Ready);
-                for (name, _) in &ready {
-                    if !told.contains(name) {
-                        told.push((*name).clone());
-                        progress.say(
-                            &site.name,
-                            &format!("{name} ready ({:.1} s)", since.elapsed().as_secs_f64()),
-                        );
-                    }
+                let wanted = answer
+                    .processes
+                    .iter()
+                    .filter(|(name, c)| which.wants(name) && c.phase != Phase::Stopped);
+                let (ready, open): (Vec<_>, Vec<_>) = wanted.partition(|(_, c)| c.phase == Phase::Ready);
+                for (name, _) in ready.iter().filter(|(name, _)| told.insert((*name).clone())) {
+                    progress
+                        .say(&site.name, &format!("{name} ready ({:.1} s)", since.elapsed().as_secs_f64()));
                 }
                 if open.is_empty() && !ready.is_empty() {
                     return Ok(());
                 }
+                hopeless(lab, site, &open)?;
                 open.iter().map(|(name, c)| format!("{name} {:?}", c.phase)).collect::<Vec<_>>().join(", ")
             }
         };
@@ -150,6 +181,21 @@ async fn processes_ready(lab: &Lab, site: &Site, progress: &Progress, since: Ins
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+}
+
+/// A process that ends again and again won't become ready by waiting.
+fn hopeless(lab: &Lab, site: &Site, open: &[(&String, &control::Condition)]) -> Result<()> {
+    let Some((name, condition)) = open.iter().find(|(_, c)| c.phase == Phase::Failed && c.restarts >= TRIES)
+    else {
+        return Ok(());
+    };
+    let log = std::fs::read_to_string(lab.site_dir(site).log(name)).unwrap_or_default();
+    Err(Error::Command {
+        doing: format!("keep {name} of {} running", site.name),
+        program: (*name).clone(),
+        status: format!("an end of its own, {} times", condition.restarts),
+        stderr: log,
+    })
 }
 
 fn late(lab: &Lab, site: &Site, what: &str, last: String) -> Error {
@@ -185,7 +231,9 @@ pub fn down(name: &str, progress: &Progress) -> Result<()> {
         progress.say(&site.name, "no process left");
     }
     wan::remove(&lab)?;
+    cgroup::remove(&lab.name)?;
     hygiene::remove_state(&lab)?;
+    limits::restore(&lab)?;
     let left = hygiene::leftovers(name);
     if !left.is_empty() {
         let next = "end or remove it by hand, then run `down` again".into();

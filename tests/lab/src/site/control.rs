@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::process::Condition;
+pub use super::process::Condition;
 use crate::error::{Error, Result};
 use crate::spec::SiteDir;
 

@@ -1,12 +1,11 @@
 //! The node of a site: containerd, kubelet and kube-proxy, with their configuration.
 
 use std::fs;
-use std::path::Path;
 
 use serde_json::json;
 
 use super::process::{Plan, Prepare, Process, Ready, flags, text};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::packages::CNI_DIR;
 use crate::pki::write_secret;
 
@@ -49,13 +48,12 @@ pub fn processes(plan: &Plan) -> Vec<Process> {
     ]
 }
 
-/// Writes the configuration of the three and makes the control group the pods live under.
+/// Writes the configuration of the three.
 pub fn write_config(plan: &Plan) -> Result<()> {
     write_secret(&plan.dir.config("containerd.toml"), &containerd(plan))?;
     write_secret(&plan.dir.config("cni/10-site.conflist"), &cni(plan))?;
     write_secret(&plan.dir.config("kubelet.yaml"), &kubelet(plan))?;
-    write_secret(&plan.dir.config("resolv.conf"), "")?;
-    cgroups(&plan.lab.cgroup(&plan.site))
+    write_secret(&plan.dir.config("resolv.conf"), "")
 }
 
 fn containerd(plan: &Plan) -> String {
@@ -158,24 +156,4 @@ pub fn share(sites: usize) -> (usize, usize) {
     let total: usize =
         total.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or_default();
     (cores * 1000 / sites.max(1), total / sites.max(1))
-}
-
-/// The group in every hierarchy of cgroup v1. `cpuset` starts empty there and must be filled before use.
-fn cgroups(name: &str) -> Result<()> {
-    let root = Path::new("/sys/fs/cgroup");
-    for entry in fs::read_dir(root).map_err(Error::io("list", root))?.flatten() {
-        let hierarchy = entry.path();
-        if entry.file_type().is_ok_and(|t| t.is_dir()) && entry.file_name() != "unified" {
-            let group = hierarchy.join(name);
-            fs::create_dir_all(&group).map_err(Error::io("make the control group", &group))?;
-        }
-    }
-    for file in ["cpuset.cpus", "cpuset.mems"] {
-        let all = root.join("cpuset").join(file);
-        if let Ok(text) = fs::read_to_string(&all) {
-            let own = root.join("cpuset").join(name).join(file);
-            fs::write(&own, text.trim()).map_err(Error::io("fill", own))?;
-        }
-    }
-    Ok(())
 }
