@@ -184,3 +184,89 @@ pub fn key_of<K: Resource<DynamicType = ()>>(kind: &ApiKind, object: &K) -> Key 
         name: object.meta().name.clone().unwrap_or_default(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::{Request as Sent, Response};
+    use http_body_util::BodyExt;
+    use k8s_openapi::api::core::v1::ConfigMap;
+    use kube::client::Body;
+    use kube::core::ObjectMeta;
+    use std::convert::Infallible;
+    use std::sync::Mutex;
+
+    type Log = Arc<Mutex<Vec<(String, String, String, Value)>>>;
+
+    /// A server that answers everything with `code` and remembers what it was asked.
+    fn recording(code: u16) -> (Writer, Log) {
+        let log = Log::default();
+        let seen = log.clone();
+        let service = tower::service_fn(move |request: Sent<Body>| {
+            let seen = seen.clone();
+            async move {
+                let (head, body) = request.into_parts();
+                let bytes = body.collect().await.unwrap().to_bytes();
+                let content = head.headers.get("content-type").map(|v| v.to_str().unwrap().to_owned()).unwrap_or_default();
+                let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+                seen.lock().unwrap().push((head.method.to_string(), head.uri.to_string(), content, body));
+                let answer = if code == 200 {
+                    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m", "resourceVersion": "7"}})
+                } else {
+                    json!({"kind": "Status", "status": "Failure", "code": code, "reason": "x", "message": "refused"})
+                };
+                Ok::<_, Infallible>(Response::builder().status(code).body(Body::from(answer.to_string().into_bytes())).unwrap())
+            }
+        });
+        (Writer::new(Client::new(service, "default"), Arc::new(Metrics::new().unwrap())), log)
+    }
+
+    fn map() -> Object {
+        Object::new(&ConfigMap {
+            metadata: ObjectMeta { name: Some("m".into()), namespace: Some("n".into()), ..ObjectMeta::default() },
+            data: Some([("k".to_owned(), "v".to_owned())].into()),
+            ..ConfigMap::default()
+        })
+    }
+
+    #[tokio::test]
+    async fn an_apply_is_one_forced_server_side_apply_by_its_manager() {
+        let (writer, log) = recording(200);
+        let written = writer.apply("yunting/test", &map()).await.unwrap();
+        assert_eq!(written.metadata.resource_version.as_deref(), Some("7"));
+        let log = log.lock().unwrap();
+        let (method, uri, content, body) = &log[0];
+        assert_eq!((log.len(), method.as_str()), (1, "PATCH"));
+        assert_eq!(uri, "/api/v1/namespaces/n/configmaps/m?&force=true&fieldManager=yunting%2Ftest");
+        assert_eq!(content, "application/apply-patch+yaml");
+        assert_eq!(body["data"], json!({"k": "v"}));
+        assert!(body.get("status").is_none() && body["metadata"].get("resourceVersion").is_none());
+    }
+
+    #[tokio::test]
+    async fn a_deletion_names_the_uid_and_what_is_gone_is_deleted() {
+        let (writer, log) = recording(404);
+        writer.delete(&map().key, "u-1").await.unwrap();
+        let log = log.lock().unwrap();
+        assert_eq!((log[0].0.as_str(), log[0].1.as_str()), ("DELETE", "/api/v1/namespaces/n/configmaps/m?"));
+        assert_eq!(log[0].3["preconditions"], json!({"uid": "u-1"}));
+    }
+
+    #[tokio::test]
+    async fn a_status_goes_to_the_subresource_and_nothing_else_with_it() {
+        let (writer, log) = recording(200);
+        writer.status("yunting/test", &map().key, &json!({"ready": true})).await.unwrap();
+        let log = log.lock().unwrap();
+        assert!(log[0].1.starts_with("/api/v1/namespaces/n/configmaps/m/status?"), "{}", log[0].1);
+        assert_eq!(log[0].3["status"], json!({"ready": true}));
+        assert!(log[0].3.get("spec").is_none());
+    }
+
+    #[tokio::test]
+    async fn a_conflict_is_tried_again_soon_and_a_refusal_is_not() {
+        for (code, class) in [(409, Class::Conflict), (422, Class::Terminal), (500, Class::Transient)] {
+            let (writer, _) = recording(code);
+            assert_eq!(writer.apply("yunting/test", &map()).await.unwrap_err().class(), class);
+        }
+    }
+}
