@@ -57,7 +57,7 @@ pub fn update(kind: &str, old: &Value, new: &Value) -> Result<(), Vec<Problem>> 
     let new = checked(kind, rules, new)?;
     let mut old = without_status(old);
     structure::drop_nulls(&rules.schema, &mut old);
-    let old = cel::apply_defaults(&rules.schema, &old);
+    let old = structure::without_nulls(cel::apply_defaults(&rules.schema, &old));
     verdict(transition::problems(rules, &old, &new))
 }
 
@@ -85,7 +85,7 @@ fn rules_of(kind: &str) -> Result<&'static Rules, Vec<Problem>> {
     })
 }
 
-/// The object as CEL rules see it: in form, without status, its defaults filled in.
+/// The object as CEL rules see it: in form, without status and nulls, its defaults filled in.
 fn checked(kind: &str, rules: &Rules, object: &Value) -> Result<Value, Vec<Problem>> {
     let mut object = without_status(object);
     structure::drop_nulls(&rules.schema, &mut object);
@@ -93,7 +93,7 @@ fn checked(kind: &str, rules: &Rules, object: &Value) -> Result<Value, Vec<Probl
     let mut problems = identity(kind, &object);
     problems.extend(structure::problems(&rules.schema, &object));
     // Rules on an object of another form would say nothing that helps.
-    if problems.is_empty() { Ok(object) } else { Err(tidy(problems)) }
+    if problems.is_empty() { Ok(structure::without_nulls(object)) } else { Err(tidy(problems)) }
 }
 
 /// Group, version, kind and name.

@@ -75,7 +75,8 @@ pub(super) fn wrong_type(wanted: Option<&str>, value: &Value) -> Option<String> 
 fn fits_number(wanted: &str, number: &serde_json::Number) -> bool {
     match wanted {
         "number" => true,
-        "integer" => number.as_f64().is_some_and(|value| value.fract() == 0.0),
+        // A server takes 2.0 for 2 where no rule reads it and refuses it elsewhere.
+        "integer" => number.is_i64() || number.is_u64(),
         _ => false,
     }
 }

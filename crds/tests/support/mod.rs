@@ -1,4 +1,6 @@
 //! Reads the samples and what they expect. Shared with the suite that asks a real API server.
+// Each suite uses its part.
+#![allow(dead_code)]
 
 use std::path::{Path, PathBuf};
 
