@@ -8,10 +8,21 @@ use std::path::Path;
 
 use super::table::{Endpoint, PathRule, Table};
 
-/// The answer when a host is known and nothing behind it is ready. A whole HTTP message, as HAProxy wants it.
-pub const UNAVAILABLE: &str = include_str!("503.http");
+const UNAVAILABLE: &str = include_str!("503.html");
 /// The page for hosts and paths nobody serves.
 pub const UNKNOWN: &str = include_str!("404.html");
+
+/// The answer when a host is known and nothing behind it is ready: a whole HTTP message, as HAProxy wants it.
+pub fn unavailable() -> String {
+    let head = [
+        "HTTP/1.1 503 Service Unavailable",
+        "Content-Type: text/html; charset=utf-8",
+        "Cache-Control: no-store",
+        "Retry-After: 5",
+        "Connection: close",
+    ];
+    format!("{}\r\n\r\n{UNAVAILABLE}", head.join("\r\n"))
+}
 
 /// The whole configuration.
 pub fn render(table: &Table, listen: SocketAddr, state: &Path) -> String {
@@ -126,10 +137,11 @@ mod tests {
 
     #[test]
     fn the_error_page_is_a_whole_message_in_two_languages() {
-        let (head, body) = UNAVAILABLE.split_once("\r\n\r\n").unwrap();
+        let text = unavailable();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
         assert!(head.starts_with("HTTP/1.1 503 "));
         assert!(body.contains("暂时无法提供服务") && body.contains("temporarily unavailable"));
         // HAProxy keeps it in one buffer.
-        assert!(UNAVAILABLE.len() < 8192);
+        assert!(text.len() < 8192);
     }
 }
