@@ -3,6 +3,8 @@
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 
+use crate::issuer::{self, TokenArgs};
+
 /// Real Kubernetes sites on one machine: three of them, a hub over all, and a WAN that can be cut.
 #[derive(Debug, Parser)]
 #[command(name = "yunting-lab", version)]
@@ -139,6 +141,11 @@ pub enum Command {
         #[arg(last = true, required = true)]
         words: Vec<String>,
     },
+    /// Print a token of a person, signed by the lab's issuer.
+    Token(TokenArgs),
+    /// The token issuer of a site; started by its supervisor.
+    #[command(hide = true)]
+    Issuer(issuer::Args),
     /// The first process of a site; started by `up`.
     #[command(hide = true)]
     SiteInit {

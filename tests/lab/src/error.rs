@@ -71,6 +71,15 @@ pub enum Error {
         /// Where to look.
         next: String,
     },
+    /// A part of the lab with errors of its own failed.
+    #[error("{what} failed")]
+    Part {
+        /// The part.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// A file of the lab can't be understood.
     #[error("{what} can't be used: {why}")]
     Malformed {
@@ -92,6 +101,11 @@ impl Error {
     pub fn kube(doing: impl Into<String>) -> impl FnOnce(kube::Error) -> Self {
         let doing = doing.into();
         move |source| Self::Kube { doing, source: Box::new(source) }
+    }
+
+    /// For `map_err` on parts with errors of their own.
+    pub fn part<E: std::error::Error + Send + Sync + 'static>(what: &'static str) -> impl FnOnce(E) -> Self {
+        move |source| Self::Part { what, source: Box::new(source) }
     }
 
     /// For `map_err` on anything that parses.

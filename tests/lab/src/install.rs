@@ -26,10 +26,12 @@ pub fn tree() -> PathBuf {
 pub async fn run(lab: &Lab, state: &State, progress: &Progress) -> Result<()> {
     let since = Instant::now();
     let stock = Stock::read(lab)?;
-    hub(lab, state, &stock).await?;
-    progress.done("hub", "kinds, policies, roles and Sites applied", since);
+    let hub = async {
+        hub(lab, state, &stock).await?;
+        progress.done("hub", "kinds, policies, roles and Sites applied", since);
+        Ok(())
+    };
     let sites = lab.sites.iter().map(|site| async {
-        let since = Instant::now();
         let client = client::site(lab, site).await?;
         let variables = variables(lab, state, &stock, site);
         for dir in ["crds/yaml/site", "install/site"] {
@@ -38,7 +40,7 @@ pub async fn run(lab: &Lab, state: &State, progress: &Progress) -> Result<()> {
         progress.done(&site.name, "kinds, policies and roles applied", since);
         Ok(())
     });
-    futures::future::try_join_all(sites).await.map(drop)
+    futures::future::try_join(hub, futures::future::try_join_all(sites)).await.map(drop)
 }
 
 async fn hub(lab: &Lab, state: &State, stock: &Stock) -> Result<()> {

@@ -19,6 +19,7 @@ pub mod forward;
 pub mod hygiene;
 pub mod images;
 pub mod install;
+pub mod issuer;
 pub mod kubeconfig;
 pub mod limits;
 pub mod manifests;

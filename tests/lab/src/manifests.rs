@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{DynamicObject, Patch, PatchParams};
 use kube::core::GroupVersionKind;
@@ -59,21 +60,20 @@ fn render(name: &str, text: &str, variables: &Variables) -> Result<String> {
     }
 }
 
-/// Applies objects: first the kinds, then namespaces, then everything in its order.
+/// How many objects are on their way at once.
+const AT_ONCE: usize = 8;
+
+/// Applies objects: first the kinds, then namespaces, then everything else, several at once.
 pub async fn apply(client: &Client, objects: &[DynamicObject]) -> Result<()> {
     let kind =
         |object: &DynamicObject| object.types.as_ref().map(|types| types.kind.clone()).unwrap_or_default();
     let (crds, rest): (Vec<_>, Vec<_>) = objects.iter().partition(|o| kind(o) == "CustomResourceDefinition");
     let (namespaces, rest): (Vec<_>, Vec<_>) = rest.into_iter().partition(|o| kind(o) == "Namespace");
     let mut applier = Applier::new(client.clone()).await?;
-    for crd in &crds {
-        applier.apply(crd).await?;
-    }
+    applier.all(&crds).await?;
     established(client, &crds).await?;
-    for object in namespaces.into_iter().chain(rest) {
-        applier.apply(object).await?;
-    }
-    Ok(())
+    applier.all(&namespaces).await?;
+    applier.all(&rest).await
 }
 
 async fn established(client: &Client, crds: &[&DynamicObject]) -> Result<()> {
@@ -106,19 +106,25 @@ impl Applier {
         Ok(Self { client, discovery })
     }
 
-    async fn apply(&mut self, object: &DynamicObject) -> Result<()> {
+    async fn all(&mut self, objects: &[&DynamicObject]) -> Result<()> {
+        let mut ready = Vec::new();
+        for object in objects {
+            ready.push((self.api(object).await?, *object));
+        }
+        let applied = ready.into_iter().map(|(api, object)| one(api, object));
+        futures::stream::iter(applied).buffer_unordered(AT_ONCE).try_collect().await
+    }
+
+    async fn api(&mut self, object: &DynamicObject) -> Result<Api<DynamicObject>> {
         let types = object.types.clone().unwrap_or_default();
-        let name = object.name_any();
-        let what = format!("apply {} {name}", types.kind);
+        let what = format!("apply {} {}", types.kind, object.name_any());
         let gvk = GroupVersionKind::try_from(&types).map_err(Error::malformed(&what))?;
-        let (resource, capabilities) = self.resolve(&gvk, &what).await?;
+        let (resource, scope) = self.resolve(&gvk, &what).await?;
         let namespace = object.namespace().unwrap_or_else(|| "default".into());
-        let api: Api<DynamicObject> = match capabilities {
+        Ok(match scope {
             Scope::Cluster => Api::all_with(self.client.clone(), &resource),
             Scope::Namespaced => Api::namespaced_with(self.client.clone(), &namespace, &resource),
-        };
-        let parameters = PatchParams::apply(MANAGER).force();
-        api.patch(&name, &parameters, &Patch::Apply(object)).await.map(drop).map_err(Error::kube(what))
+        })
     }
 
     async fn resolve(
@@ -140,6 +146,14 @@ impl Applier {
             self.discovery = discover(&self.client).await?;
         }
     }
+}
+
+async fn one(api: Api<DynamicObject>, object: &DynamicObject) -> Result<()> {
+    let name = object.name_any();
+    let kind = object.types.as_ref().map(|types| types.kind.as_str()).unwrap_or_default();
+    let parameters = PatchParams::apply(MANAGER).force();
+    let applied = api.patch(&name, &parameters, &Patch::Apply(object)).await;
+    applied.map(drop).map_err(Error::kube(format!("apply {kind} {name}")))
 }
 
 async fn discover(client: &Client) -> Result<Discovery> {

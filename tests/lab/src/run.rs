@@ -11,7 +11,7 @@ use crate::spec::Lab;
 use crate::stock::Stock;
 use crate::up::Options;
 use crate::wan::Direction;
-use crate::{forward, install, power, site, state, status, stock, up, wan};
+use crate::{forward, install, issuer, power, site, state, status, stock, up, wan};
 
 /// Does it; the number is what the program ends with.
 pub async fn run(cli: Cli) -> Result<i32> {
@@ -23,6 +23,7 @@ pub async fn run(cli: Cli) -> Result<i32> {
             up::down(name, &Progress::new())?;
             Ok(0)
         }
+        Command::Issuer(args) => issuer::run(args).await.map(|()| 0).map_err(Error::part("the token issuer")),
         Command::SiteRun { site } => site::boot::run(name, &site).await.map(|()| 0),
         // These two have no runtime of their own business: they block this thread for good.
         Command::SiteInit { site } => site::init::run(name, &site),
@@ -56,6 +57,9 @@ async fn existing(name: &str, command: Command) -> Result<i32> {
         Command::Controllers { action } => install::controllers(&lab, &state, action == Switch::Start)?,
         Command::SiteImages { site } => {
             stock::import_here(&Stock::read(&lab)?, &lab.site_dir(lab.site(&site)?))?;
+        }
+        Command::Token(args) => {
+            println!("{}", issuer::token(&args, &lab.pki()).map_err(Error::part("the token"))?);
         }
         Command::Status => println!("{}", status::table(&lab, &state)?),
         Command::Kubeconfig { place } => println!("{}", kubeconfig(&lab, &place)?),

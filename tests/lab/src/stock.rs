@@ -35,11 +35,10 @@ pub fn ensure(lab: &Lab, hall: &Path, progress: &Progress) -> Result<Stock> {
     }
     let say = |message: &str| progress.say("images", message);
     let images::Lock { archives, refs } =
-        images::build(&cache_dir(), hall, &say).map_err(|e| Error::malformed("the images")(Chain(&e)))?;
+        images::build(&cache_dir(), hall, &say).map_err(Error::part("building the images"))?;
     let mut stock = Stock { archives, refs };
     let coredns = lab.dir.join("bin/coredns");
-    let (archive, reference) =
-        coredns_image(&coredns).map_err(|e| Error::malformed("CoreDNS's image")(Chain(&e)))?;
+    let (archive, reference) = coredns_image(&coredns).map_err(Error::part("building CoreDNS's image"))?;
     stock.archives.insert("coredns".into(), archive);
     stock.refs.insert("coredns".into(), reference);
     write_secret(&file(lab), &json(&stock)?)?;
@@ -113,19 +112,4 @@ fn json(value: &impl Serialize) -> Result<String> {
 
 fn file(lab: &Lab) -> PathBuf {
     lab.dir.join("images.json")
-}
-
-/// An error with its sources in one line.
-struct Chain<'a>(&'a dyn std::error::Error);
-
-impl std::fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut source = self.0.source();
-        while let Some(next) = source {
-            write!(f, ": {next}")?;
-            source = next.source();
-        }
-        Ok(())
-    }
 }

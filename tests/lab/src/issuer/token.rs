@@ -90,8 +90,7 @@ fn public(key: &EncodingKey) -> Result<Jwk, Error> {
 
 fn signing_key(directory: &Path) -> Result<EncodingKey, Error> {
     let path = file(directory, "issuer-signing.key");
-    let der =
-        PrivatePkcs8KeyDer::from_pem_file(&path).map_err(|source| Error::ReadKey { path, source })?;
+    let der = PrivatePkcs8KeyDer::from_pem_file(&path).map_err(|source| Error::ReadKey { path, source })?;
     Ok(EncodingKey::from_ec_der(der.secret_pkcs8_der()))
 }
 
@@ -113,8 +112,7 @@ mod tests {
         let directory = directory();
         let groups = ["operators".to_owned()];
         let person = Person { user: "li.na", groups: &groups };
-        let token =
-            sign(directory.path(), &person, Timestamp::now(), Span::new().minutes(5)).unwrap();
+        let token = sign(directory.path(), &person, Timestamp::now(), Span::new().minutes(5)).unwrap();
         let keys = jwks(directory.path()).unwrap();
         let mut validation = Validation::new(Algorithm::ES256);
         validation.set_audience(&[AUDIENCE]);
@@ -129,8 +127,7 @@ mod tests {
     #[test]
     fn another_key_does_not_verify_it() {
         let person = Person { user: "li.na", groups: &[] };
-        let token =
-            sign(directory().path(), &person, Timestamp::now(), Span::new().minutes(5)).unwrap();
+        let token = sign(directory().path(), &person, Timestamp::now(), Span::new().minutes(5)).unwrap();
         let other = jwks(directory().path()).unwrap();
         let mut validation = Validation::new(Algorithm::ES256);
         validation.set_audience(&[AUDIENCE]);

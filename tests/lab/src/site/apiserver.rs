@@ -3,13 +3,9 @@
 use super::bootstrap::FirstObjects;
 use super::process::{Plan, Prepare, Process, Ready, flags, text};
 use crate::error::{Error, Result};
+use crate::issuer;
 use crate::pki::write_secret;
 use crate::spec::{HUB_API_PORT, HUB_ETCD, HUB_SERVICES, ISSUER_PORT, SITE_API_PORT, SITE_ETCD};
-
-/// The people's token issuer, as it names itself.
-pub const ISSUER_URL: &str = "https://login.bozhou.example";
-/// For whom its tokens are made out.
-pub const AUDIENCE: &str = "yunting";
 
 /// What the hub's controller manager runs, and nothing else: the hub has no workloads.
 const HUB_CONTROLLERS: [&str; 8] = [
@@ -32,8 +28,9 @@ pub fn processes(plan: &Plan) -> Vec<Process> {
 pub fn write_config(plan: &Plan) -> Result<()> {
     write_secret(&plan.dir.config("audit.yaml"), AUDIT)?;
     let ca = plan.dir.pki("issuer-ca.crt");
+    let listen = format!("127.0.0.1:{ISSUER_PORT}");
     let ca = std::fs::read_to_string(&ca).map_err(Error::io("read", &ca))?;
-    write_secret(&plan.dir.config("authentication.yaml"), &authentication(&ca))
+    write_secret(&plan.dir.config("authentication.yaml"), &issuer::authentication_configuration(&ca, &listen))
 }
 
 /// Who did what, without bodies; the health checks of a lab would drown it.
@@ -45,31 +42,6 @@ rules:
   nonResourceURLs: ['/healthz*', '/livez*', '/readyz*']
 - level: Metadata
 ";
-
-/// People come with tokens of one issuer; nobody is anonymous except to ask for health.
-fn authentication(issuer_ca: &str) -> String {
-    let config = serde_json::json!({
-        "apiVersion": "apiserver.config.k8s.io/v1",
-        "kind": "AuthenticationConfiguration",
-        "anonymous": {
-            "enabled": true,
-            "conditions": [{"path": "/livez"}, {"path": "/readyz"}, {"path": "/healthz"}],
-        },
-        "jwt": [{
-            "issuer": {
-                "url": ISSUER_URL,
-                "discoveryURL": format!("https://127.0.0.1:{ISSUER_PORT}/.well-known/openid-configuration"),
-                "certificateAuthority": issuer_ca,
-                "audiences": [AUDIENCE],
-            },
-            "claimMappings": {
-                "username": {"claim": "sub", "prefix": "oidc:"},
-                "groups": {"claim": "groups", "prefix": "oidc:"},
-            },
-        }],
-    });
-    format!("{config:#}\n")
-}
 
 /// The flags both API servers have.
 fn common(plan: &Plan, name: &str) -> Vec<String> {
@@ -120,7 +92,7 @@ fn site_api(plan: &Plan) -> Process {
         ("allow-privileged", "true".into()),
     ]));
     Process::new("apiserver", plan.bin("kube-apiserver"), args)
-        .after(&["etcd"])
+        .after(&["etcd", "issuer"])
         .prepare(Prepare::Objects(FirstObjects::new(plan, SITE_ETCD, "etcd-ca.crt", "etcd-client", true)))
         .ready(Ready::Https(SITE_API_PORT, "/readyz"))
 }
@@ -148,7 +120,7 @@ fn hub_api(plan: &Plan) -> Process {
         ("authorization-mode", "RBAC".into()),
     ]));
     Process::new("hub-apiserver", plan.bin("kube-apiserver"), args)
-        .after(&["hub-etcd"])
+        .after(&["hub-etcd", "issuer"])
         .prepare(Prepare::Objects(FirstObjects::new(
             plan,
             HUB_ETCD,

@@ -1,6 +1,8 @@
 //! Our own processes at a site: they run in its namespaces, so a power cut takes them along.
 
-use super::process::{Plan, Process, Ready};
+use super::process::{Plan, Process, Ready, text};
+use crate::issuer;
+use crate::spec::ISSUER_PORT;
 use crate::state::State;
 
 /// Loopback ports for `/metrics`, `/healthz` and `/readyz`.
@@ -10,7 +12,8 @@ pub const SITE_CONTROLLER_PORT: u16 = 9092;
 /// The names of the processes that `install` lets start.
 pub const CONTROLLERS: [&str; 2] = ["hub-controller", "site-controller"];
 
-/// Our controllers, started with the site only after `install` was done once.
+/// The token issuer, which API servers ask for its key, and our controllers, which start with the site only after
+/// `install` was done once.
 pub fn processes(plan: &Plan, state: &State) -> Vec<Process> {
     let program = plan.lab.program("yunting-controller");
     let name = plan.site.name.clone();
@@ -23,7 +26,10 @@ pub fn processes(plan: &Plan, state: &State) -> Vec<Process> {
     let at = listen(SITE_CONTROLLER_PORT);
     let mut site = words(&["site", "--site", &name, "--hub-kubeconfig", &hub_side]);
     site.extend(words(&["--site-kubeconfig", &own_side, "--listen", &at]));
+    let issuer = words(&["--name", &plan.lab.name, "issuer", "--dir", &text(&plan.dir.0.join("pki"))]);
     vec![
+        Process::new("issuer", plan.lab.own_program(), issuer)
+            .ready(Ready::Https(ISSUER_PORT, issuer::DISCOVERY)),
         Process::new(CONTROLLERS[0], program.clone(), hub)
             .after(&["hub-apiserver"])
             .ready(Ready::Http(HUB_CONTROLLER_PORT, "/healthz"))
