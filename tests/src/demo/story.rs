@@ -74,7 +74,10 @@ async fn apply(lab: &Lab, client: &Client, samples: &Path) -> anyhow::Result<()>
         let waited = tokio::time::timeout(NAMESPACES, exists).await;
         waited.with_context(|| format!("the hub did not make namespace {namespace}; is its controller running?"))??;
     }
-    manifests::apply(client, &inside).await
+    // A VDC is placed where sites are ready at that moment, and stays there: let all be ready.
+    until(client, HALLS, |p| p.sites.1 > 0 && p.sites.0 == p.sites.1).await?;
+    manifests::apply(client, &inside)
+        .await
         .context("the bureaus' objects were not accepted")
 }
 
