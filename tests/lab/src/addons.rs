@@ -1,16 +1,18 @@
-//! What a cluster needs before anybody works with it and what is no part of Yunting: its cluster DNS.
+//! What a cluster needs before anybody works with it and what is no part of Yunting: cluster DNS and front door.
 
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::Api;
+use kube::api::DynamicObject;
 use kube::runtime::wait::{await_condition, conditions};
 
 use crate::client;
 use crate::error::{Error, Result};
+use crate::gateway;
 use crate::install::variables;
 use crate::manifests;
-use crate::spec::{Lab, Site};
+use crate::spec::{Lab, Site, cache_dir};
 use crate::state::State;
 use crate::stock::Stock;
 
@@ -22,6 +24,7 @@ pub async fn ensure(lab: &Lab, state: &State, stock: &Stock, site: &Site) -> Res
     let client = client::site(lab, site).await?;
     let objects = manifests::parse("the cluster DNS", COREDNS, &variables(lab, state, stock, site))?;
     manifests::apply(&client, &objects).await?;
+    manifests::apply(&client, &front_door()?).await?;
     let deployments: Api<Deployment> = Api::namespaced(client, "kube-system");
     let wait = await_condition(deployments, "coredns", conditions::is_deployment_completed());
     let late = |last: String| Error::Timeout {
@@ -32,4 +35,17 @@ pub async fn ensure(lab: &Lab, state: &State, stock: &Stock, site: &Site) -> Res
     };
     let waited = tokio::time::timeout(DNS_READY, wait).await.map_err(|_| late("not available".into()))?;
     waited.map(drop).map_err(|e| late(e.to_string()))
+}
+
+/// The Gateway API's kinds, from its Go module, and the site's Gateway.
+fn front_door() -> Result<Vec<DynamicObject>> {
+    let files = gateway::crds(&cache_dir()).map_err(Error::part("getting the Gateway API's kinds"))?;
+    let none = manifests::Variables::new();
+    let mut objects = Vec::new();
+    for file in files {
+        let text = std::fs::read_to_string(&file).map_err(Error::io("read", &file))?;
+        objects.extend(manifests::parse(&file.display().to_string(), &text, &none)?);
+    }
+    objects.extend(manifests::parse("the gateway's manifests", gateway::MANIFESTS, &none)?);
+    Ok(objects)
 }

@@ -3,6 +3,7 @@
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 
+use crate::gateway;
 use crate::issuer::{self, TokenArgs};
 
 /// Real Kubernetes sites on one machine: three of them, a hub over all, and a WAN that can be cut.
@@ -143,6 +144,9 @@ pub enum Command {
     },
     /// Print a token of a person, signed by the lab's issuer.
     Token(TokenArgs),
+    /// The gateway of a site; started by its supervisor.
+    #[command(hide = true)]
+    Gateway(gateway::Args),
     /// The token issuer of a site; started by its supervisor.
     #[command(hide = true)]
     Issuer(issuer::Args),

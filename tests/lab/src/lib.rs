@@ -16,6 +16,7 @@ pub mod daemon;
 pub mod disk;
 pub mod error;
 pub mod forward;
+pub mod gateway;
 pub mod hygiene;
 pub mod images;
 pub mod install;

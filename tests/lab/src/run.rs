@@ -11,7 +11,7 @@ use crate::spec::Lab;
 use crate::stock::Stock;
 use crate::up::Options;
 use crate::wan::Direction;
-use crate::{forward, install, issuer, power, site, state, status, stock, up, wan};
+use crate::{forward, gateway, install, issuer, power, site, state, status, stock, up, wan};
 
 /// Does it; the number is what the program ends with.
 pub async fn run(cli: Cli) -> Result<i32> {
@@ -23,6 +23,7 @@ pub async fn run(cli: Cli) -> Result<i32> {
             up::down(name, &Progress::new())?;
             Ok(0)
         }
+        Command::Gateway(args) => gateway::run(args).await.map(|()| 0).map_err(Error::part("the gateway")),
         Command::Issuer(args) => issuer::run(args).await.map(|()| 0).map_err(Error::part("the token issuer")),
         Command::SiteRun { site } => site::boot::run(name, &site).await.map(|()| 0),
         // These two have no runtime of their own business: they block this thread for good.

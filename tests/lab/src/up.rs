@@ -93,9 +93,9 @@ async fn power_and_wait(lab: &Lab, stock: &Stock, progress: &Progress) -> Result
     let state = State::read(lab)?.unwrap_or_default();
     let ready = lab.sites.iter().map(|site| async {
         site_ready(lab, site, progress, since).await?;
-        processes_ready(lab, site, Which::All, progress, since).await?;
         addons::ensure(lab, &state, stock, site).await?;
-        progress.done(&site.name, "cluster DNS ready", since);
+        processes_ready(lab, site, Which::All, progress, since).await?;
+        progress.done(&site.name, "cluster DNS and gateway ready", since);
         Ok(())
     });
     futures::future::try_join_all(ready).await?;
@@ -127,14 +127,15 @@ pub async fn site_ready(lab: &Lab, site: &Site, progress: &Progress, since: Inst
 enum Which {
     /// The site's own cluster.
     Own,
-    /// With the hub, the authority's etcd and our own.
+    /// With the hub, the authority's etcd, our own, and what needs objects that `up` applies.
     All,
 }
 
 impl Which {
     fn wants(self, name: &str) -> bool {
-        let needs_others =
-            ["hub-", "authority-", "site-controller"].iter().any(|prefix| name.starts_with(prefix));
+        let needs_others = ["hub-", "authority-", "site-controller", "gateway"]
+            .iter()
+            .any(|prefix| name.starts_with(prefix));
         self == Self::All || !needs_others
     }
 }

@@ -63,7 +63,8 @@ struct Index<'a> {
 /// a younger one of the same VDC wants.
 pub fn plan(world: &World, rules: &Rules) -> Plan {
     let index = Index::new(world);
-    let mut routes: Vec<(&HTTPRoute, RouteKey)> = world.routes.iter().map(|route| (&**route, key(route))).collect();
+    let mut routes: Vec<(&HTTPRoute, RouteKey)> =
+        world.routes.iter().map(|route| (&**route, key(route))).collect();
     routes.sort_by(|(a, a_key), (b, b_key)| {
         (a.creation_timestamp(), a_key).cmp(&(b.creation_timestamp(), b_key))
     });
@@ -103,7 +104,8 @@ fn admit<'a>(
         return Err(Finding::bad("NotAllowedByListeners", message));
     };
     let checked = check(route, parents, rules.port)?;
-    if let Some(host) = checked.hosts.iter().find(|host| owners.get(*host).is_some_and(|owner| *owner != vdc)) {
+    if let Some(host) = checked.hosts.iter().find(|host| owners.get(*host).is_some_and(|owner| *owner != vdc))
+    {
         let message = format!("{host} is already served for another VDC by an older route");
         return Err(Finding::bad("HostnameConflict", message));
     }
@@ -128,7 +130,8 @@ fn serve(table: &mut Table, key: &RouteKey, checked: &Checked, rules: &Rules, in
             let entries = table.hosts.entry(host.clone()).or_default();
             for path in &rule.paths {
                 if entries.iter().all(|entry| entry.path != *path) {
-                    let entry = Entry { path: path.clone(), backend: backend.clone(), endpoints: endpoints.clone() };
+                    let entry =
+                        Entry { path: path.clone(), backend: backend.clone(), endpoints: endpoints.clone() };
                     entries.push(entry);
                 }
             }
@@ -186,7 +189,9 @@ fn addresses(
     }
     let at = (key.namespace.clone(), backend.name.clone());
     let spec = index.services.get(&at).and_then(|service| service.spec.as_ref());
-    let missing = || Finding::bad("BackendNotFound", format!("Service {} has no such port or is not there", backend.name));
+    let missing = || {
+        Finding::bad("BackendNotFound", format!("Service {} has no such port or is not there", backend.name))
+    };
     let spec = spec.filter(|spec| spec.type_.as_deref() != Some("ExternalName")).ok_or_else(missing)?;
     let ports = spec.ports.as_deref().unwrap_or_default();
     let port = ports.iter().find(|port| Some(port.port) == backend.port).ok_or_else(missing)?;
@@ -235,9 +240,10 @@ impl<'a> Index<'a> {
             let uid = namespace.metadata.labels.as_ref()?.get(VDC_LABEL)?;
             Some((namespace.name_any(), uid.as_str()))
         });
-        let services = world.services.iter().map(|service| {
-            ((service.namespace().unwrap_or_default(), service.name_any()), &**service)
-        });
+        let services = world
+            .services
+            .iter()
+            .map(|service| ((service.namespace().unwrap_or_default(), service.name_any()), &**service));
         let mut slices: BTreeMap<_, Vec<&EndpointSlice>> = BTreeMap::new();
         for slice in &world.slices {
             let Some(labels) = &slice.metadata.labels else { continue };

@@ -115,7 +115,11 @@ mod tests {
         };
         let qiaocheng = vec![
             entry(PathRule::Exact("/healthz".into()), "vdc-a.health.0", &[]),
-            entry(PathRule::Prefix("/api".into()), "vdc-a.api.0", &[("10.11.0.9:8080", 256), ("[fd00::1]:80", 64)]),
+            entry(
+                PathRule::Prefix("/api".into()),
+                "vdc-a.api.0",
+                &[("10.11.0.9:8080", 256), ("[fd00::1]:80", 64)],
+            ),
             entry(PathRule::Prefix("/".into()), "vdc-a.portal.0", &[("10.11.0.5:8080", 256)]),
         ];
         Table { hosts: BTreeMap::from([("qiaocheng.hall.bozhou.example".into(), qiaocheng)]) }

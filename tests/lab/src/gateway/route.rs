@@ -47,7 +47,10 @@ pub fn check(route: &HTTPRoute, parents: &[ParentRef], port: u16) -> Result<Chec
             && parent.port.is_none_or(|wanted| wanted == port)
     };
     if !parents.iter().all(listens) {
-        return Err(Finding::bad("NoMatchingParent", format!("the Gateway has one listener, {LISTENER} on {port}")));
+        return Err(Finding::bad(
+            "NoMatchingParent",
+            format!("the Gateway has one listener, {LISTENER} on {port}"),
+        ));
     }
     let rules = route.spec.rules.iter().map(check_rule).collect::<Result<_, _>>()?;
     Ok(Checked { hosts: check_hosts(&route.spec.hostnames)?, rules })
@@ -63,7 +66,11 @@ fn check_hosts(hostnames: &[String]) -> Result<BTreeSet<String>, Finding> {
         .iter()
         .map(|host| {
             let host = host.to_ascii_lowercase();
-            if is_host(&host) { Ok(host) } else { Err(unsupported(format!("{host:?} is not a plain host name"))) }
+            if is_host(&host) {
+                Ok(host)
+            } else {
+                Err(unsupported(format!("{host:?} is not a plain host name")))
+            }
         })
         .collect()
 }

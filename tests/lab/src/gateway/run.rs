@@ -169,7 +169,11 @@ async fn write(client: &Client, saying: Saying) -> bool {
     }
 }
 
-async fn patch_status<K>(api: Api<K>, name: &str, patch: &(impl Serialize + std::fmt::Debug)) -> kube::Result<()>
+async fn patch_status<K>(
+    api: Api<K>,
+    name: &str,
+    patch: &(impl Serialize + std::fmt::Debug),
+) -> kube::Result<()>
 where
     K: Clone + DeserializeOwned + std::fmt::Debug,
 {

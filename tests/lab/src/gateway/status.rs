@@ -4,8 +4,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use serde_json::{Value, json};
 
 use super::api::{
-    Address, ClassStatus, Gateway, GatewayClass, GatewayStatus, HTTPRoute, ListenerStatus, ParentRef, ParentStatus,
-    RouteStatus,
+    Address, ClassStatus, Gateway, GatewayClass, GatewayStatus, HTTPRoute, ListenerStatus, ParentRef,
+    ParentStatus, RouteStatus,
 };
 use super::table::{Finding, Verdict};
 use super::{CONTROLLER, LISTENER};
@@ -100,7 +100,8 @@ fn condition(
         reason: finding.reason.to_owned(),
         message: finding.message.clone(),
         observed_generation: generation,
-        last_transition_time: old.map_or_else(|| now.clone(), |condition| condition.last_transition_time.clone()),
+        last_transition_time: old
+            .map_or_else(|| now.clone(), |condition| condition.last_transition_time.clone()),
     }
 }
 
@@ -124,7 +125,8 @@ mod tests {
         assert!(object.status.is_some());
         assert_eq!(route(&object, &verdict(Finding::good("Accepted")), &time(2)), None);
         let changed = route(&object, &verdict(Finding::bad("HostnameConflict", "x")), &time(3)).unwrap();
-        let times: Vec<_> = changed.parents[0].conditions.iter().map(|c| c.last_transition_time.clone()).collect();
+        let times: Vec<_> =
+            changed.parents[0].conditions.iter().map(|c| c.last_transition_time.clone()).collect();
         assert_eq!(times, [time(3), time(1)]);
     }
 

@@ -22,6 +22,7 @@ pub async fn check(ready: &Ready) -> Result<(), String> {
 async fn ask(ready: &Ready) -> Result<(), String> {
     match ready {
         Ready::Started => Ok(()),
+        Ready::Tcp(address) => TcpStream::connect(address).await.map(drop).map_err(|e| e.to_string()),
         Ready::Socket(path) => UnixStream::connect(path).await.map(drop).map_err(|e| e.to_string()),
         Ready::Http(port, path) => http(*port, path).await,
         Ready::Https(port, path) => https(*port, path).await,

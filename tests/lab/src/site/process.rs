@@ -1,5 +1,6 @@
 //! What one process of a site is: how it is started, what it waits for, and when it counts as ready.
 
+use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,8 @@ pub enum Ready {
     Http(u16, &'static str),
     /// The same over TLS.
     Https(u16, &'static str),
+    /// This address accepts connections.
+    Tcp(SocketAddrV4),
     /// This socket accepts.
     Socket(PathBuf),
 }

@@ -60,7 +60,12 @@ fn world(routes: Vec<Arc<HTTPRoute>>) -> World {
         namespaces: vec![namespace("a", "vdc-a"), namespace("a2", "vdc-a"), namespace("b", "vdc-b")],
         services: vec![service("a", "portal"), service("b", "portal")],
         slices: vec![
-            slice("a", "portal", SLICE_LABELS, &[("10.11.0.7", true), ("10.11.0.5", true), ("10.11.0.6", false)]),
+            slice(
+                "a",
+                "portal",
+                SLICE_LABELS,
+                &[("10.11.0.7", true), ("10.11.0.5", true), ("10.11.0.6", false)],
+            ),
             slice("b", "portal", SLICE_LABELS, &[("10.11.0.9", true)]),
         ],
     }
@@ -80,7 +85,11 @@ fn served(plan: &Plan) -> BTreeMap<&str, Vec<(PathRule, Vec<String>)>> {
     let entry = |entry: &Entry| {
         (entry.path.clone(), entry.endpoints.iter().map(|endpoint| endpoint.address.to_string()).collect())
     };
-    plan.table.hosts.iter().map(|(host, entries)| (host.as_str(), entries.iter().map(entry).collect())).collect()
+    plan.table
+        .hosts
+        .iter()
+        .map(|(host, entries)| (host.as_str(), entries.iter().map(entry).collect()))
+        .collect()
 }
 
 #[test]
@@ -94,10 +103,16 @@ fn ready_endpoints_of_the_own_service_are_served() {
 #[test]
 fn the_oldest_route_keeps_its_host_whatever_the_order_of_arrival() {
     let old = route("b", "old", "01", "q.example", to("portal"));
-    let young = route("a", "young", "02", "q.example", json!([{
-        "matches": [{"path": {"type": "PathPrefix", "value": "/login"}}],
-        "backendRefs": [{"name": "portal", "port": 80}],
-    }]));
+    let young = route(
+        "a",
+        "young",
+        "02",
+        "q.example",
+        json!([{
+            "matches": [{"path": {"type": "PathPrefix", "value": "/login"}}],
+            "backendRefs": [{"name": "portal", "port": 80}],
+        }]),
+    );
     let one = plan(&world(vec![young.clone(), old.clone()]), &rules());
     assert_eq!(one, plan(&world(vec![old, young]), &rules()));
     assert_eq!(served(&one)["q.example"][0].1, ["10.11.0.9:8080"]);
@@ -115,7 +130,8 @@ fn namespaces_of_one_vdc_share_a_host_by_path_and_the_longest_path_wins() {
         ],
         "backendRefs": [{"name": "missing", "port": 80}],
     }]);
-    let routes = vec![route("a", "r", "01", "q.example", to("portal")), route("a2", "api", "02", "q.example", api)];
+    let routes =
+        vec![route("a", "r", "01", "q.example", to("portal")), route("a2", "api", "02", "q.example", api)];
     let plan = plan(&world(routes), &rules());
     let paths: Vec<_> = served(&plan)["q.example"].iter().map(|(path, _)| path.clone()).collect();
     assert_eq!(
@@ -170,7 +186,12 @@ fn hand_written_slices_and_addresses_outside_the_pods_are_not_believed() {
     let mut world = world(vec![route("a", "r", "01", "q.example", to("portal"))]);
     world.slices = vec![
         slice("a", "portal", "endpointslicemirroring-controller.k8s.io", &[("10.11.0.1", true)]),
-        slice("a", "portal", SLICE_LABELS, &[("192.168.77.1", true), ("127.0.0.1", true), ("10.11.0.8", true)]),
+        slice(
+            "a",
+            "portal",
+            SLICE_LABELS,
+            &[("192.168.77.1", true), ("127.0.0.1", true), ("10.11.0.8", true)],
+        ),
     ];
     assert_eq!(served(&plan(&world, &rules()))["q.example"][0].1, ["10.11.0.8:8080"]);
     let anywhere = Rules { port: 80, backends: Vec::new() };
@@ -180,11 +201,17 @@ fn hand_written_slices_and_addresses_outside_the_pods_are_not_believed() {
 
 #[test]
 fn weights_are_shares_of_backends_and_not_of_their_pods() {
-    let mut world = world(vec![route("a", "r", "01", "q.example", json!([{"backendRefs": [
-        {"name": "portal", "port": 80, "weight": 90},
-        {"name": "canary", "port": 80, "weight": 10},
-        {"name": "off", "port": 80, "weight": 0},
-    ]}]))]);
+    let mut world = world(vec![route(
+        "a",
+        "r",
+        "01",
+        "q.example",
+        json!([{"backendRefs": [
+            {"name": "portal", "port": 80, "weight": 90},
+            {"name": "canary", "port": 80, "weight": 10},
+            {"name": "off", "port": 80, "weight": 0},
+        ]}]),
+    )]);
     world.services.extend([service("a", "canary"), service("a", "off")]);
     world.slices.push(slice("a", "canary", SLICE_LABELS, &[("10.11.0.20", true)]));
     world.slices.push(slice("a", "off", SLICE_LABELS, &[("10.11.0.21", true)]));
