@@ -33,6 +33,9 @@ enum Error {
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
+        if let Self::Store(error) = &self {
+            tracing::warn!(%error, cause = ?std::error::Error::source(error), "store");
+        }
         let status = match self {
             Self::Unknown(_) => StatusCode::NOT_FOUND,
             Self::Invalid(_) | Self::Understand(_) => StatusCode::UNPROCESSABLE_ENTITY,
@@ -98,7 +101,7 @@ pub async fn advance_by_itself(app: App) {
     loop {
         ticks.tick().await;
         if let Err(error) = advance_due(&app, i64::from(seconds)).await {
-            tracing::warn!(%error, "could not move cases on");
+            tracing::warn!(%error, cause = ?std::error::Error::source(&error), "could not move cases on");
         }
     }
 }

@@ -75,8 +75,8 @@ impl Postgres {
 
     pub(super) async fn advance(&self, id: i64, from: State, to: State) -> Result<Option<Case>, Error> {
         let sql = format!(
-            "UPDATE cases SET state = $3, history = history || $3, changed_at = now() \
-             WHERE id = $1 AND state = $2 RETURNING {COLUMNS}"
+            "UPDATE cases SET state = $3::smallint, history = array_append(history, $3::smallint), \
+             changed_at = now() WHERE id = $1 AND state = $2 RETURNING {COLUMNS}"
         );
         self.rows(&sql, &[&id, &from.number(), &to.number()]).await?.first().map(case).transpose()
     }
@@ -144,3 +144,6 @@ fn case(row: &Row) -> Result<Case, Error> {
         changed_at: row.try_get(6)?,
     })
 }
+
+#[cfg(test)]
+mod tests;
