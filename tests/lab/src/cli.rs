@@ -89,6 +89,13 @@ pub enum Command {
         /// The site.
         site: Option<String>,
     },
+    /// Delay everything a site sends and receives on the WAN.
+    Delay {
+        /// The site.
+        site: String,
+        /// Milliseconds in each direction; 0 ends it.
+        millis: u64,
+    },
     /// Cut a site's power: processes and everything unsynced are gone at once.
     Poweroff {
         /// The site.
@@ -167,6 +174,14 @@ pub enum Command {
     SiteImages {
         /// The site.
         site: String,
+    },
+    /// The relay in a site's cable; started by `delay`.
+    #[command(hide = true)]
+    Relay {
+        /// The site.
+        site: String,
+        /// Milliseconds in each direction.
+        millis: u64,
     },
     /// The forwarder; started by `up`.
     #[command(hide = true)]

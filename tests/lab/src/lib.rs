@@ -28,6 +28,7 @@ pub mod packages;
 pub mod pki;
 pub mod power;
 pub mod progress;
+pub mod relay;
 pub mod run;
 pub mod site;
 pub mod spec;

@@ -1,6 +1,6 @@
 //! What a person sees while the lab works: moving lines on a terminal, plain lines with elapsed times elsewhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,6 +17,7 @@ pub struct Progress {
 #[derive(Default)]
 struct Inner {
     lines: BTreeMap<String, ProgressBar>,
+    said: BTreeSet<(String, String)>,
     times: Vec<(String, Duration)>,
 }
 
@@ -47,6 +48,14 @@ impl Progress {
             bar.with_prefix(part.to_owned())
         });
         bar.set_message(message.to_owned());
+    }
+
+    /// Says once that `thing` of `part` is ready, however often it is looked at.
+    pub fn ready(&self, part: &str, thing: &str, since: Instant) {
+        let said = (part.to_owned(), thing.to_owned());
+        if self.inner.lock().unwrap_or_else(PoisonError::into_inner).said.insert(said) {
+            self.say(part, &format!("{thing} ready ({:.1} s)", since.elapsed().as_secs_f64()));
+        }
     }
 
     /// Says that `part` is done with `step`, which began at `since`, and keeps the time for the end.

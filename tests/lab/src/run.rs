@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::Command as Program;
+use std::time::Duration;
 
 use crate::cli::{Cli, Command, Programs, Switch};
 use crate::error::{Error, Result};
@@ -11,7 +12,7 @@ use crate::spec::Lab;
 use crate::stock::Stock;
 use crate::up::Options;
 use crate::wan::Direction;
-use crate::{forward, gateway, install, issuer, power, site, state, status, stock, up, wan};
+use crate::{forward, gateway, install, issuer, power, relay, site, state, status, stock, up, wan};
 
 /// Does it; the number is what the program ends with.
 pub async fn run(cli: Cli) -> Result<i32> {
@@ -69,6 +70,8 @@ async fn existing(name: &str, command: Command) -> Result<i32> {
             let site = site.map(|site| lab.site(&site)).transpose()?;
             wan::heal(&lab, site)?;
         }
+        Command::Delay { site, millis } => relay::set(&lab, lab.site(&site)?, Duration::from_millis(millis))?,
+        Command::Relay { site, millis } => relay::run(&lab, lab.site(&site)?, Duration::from_millis(millis))?,
         Command::Poweroff { site } => power::off(&lab, lab.site(&site)?)?,
         Command::Poweron { site } => {
             let (site, progress) = (lab.site(&site)?, Progress::new());

@@ -83,6 +83,11 @@ impl Site {
         format!("v{}", self.index)
     }
 
+    /// What takes the place of that end on the bridge while the cable is led through a relay.
+    pub fn relay_port(&self) -> String {
+        format!("f{}", self.index)
+    }
+
     /// The site's own API server as its own processes reach it.
     pub fn api_url(&self) -> String {
         format!("https://{}:{SITE_API_PORT}", self.address())

@@ -5,6 +5,7 @@ use comfy_table::{Table, presets};
 use crate::cgroup;
 use crate::daemon;
 use crate::error::Result;
+use crate::relay;
 use crate::site::control::{Request, ask};
 use crate::site::process::Phase;
 use crate::spec::{Lab, Site};
@@ -18,7 +19,8 @@ pub fn table(lab: &Lab, state: &State) -> Result<String> {
     table.set_header(["site", "power", "WAN", "memory", "processes", "site API", "hub API", "gateway"]);
     for site in &lab.sites {
         let on = daemon::alive(&lab.site_dir(site).pid_file()).is_some();
-        let cuts = wan::cuts(lab, site)?;
+        let mut cuts = wan::cuts(lab, site)?;
+        cuts.extend(relay::delay(lab, site).map(|delay| format!("delayed by {delay}")));
         let local = |port: u16| format!("127.0.0.1:{port}");
         table.add_row([
             site.name.clone(),

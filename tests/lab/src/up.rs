@@ -1,6 +1,5 @@
 //! `up` and `down`: from nothing to sites whose nodes are Ready, and back.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -20,7 +19,7 @@ use crate::state::{self, State};
 use crate::stock::{self, Stock};
 use crate::{
     addons, binaries, cgroup, daemon, forward, hygiene, install, kubeconfig, limits, packages, pki, power,
-    wan,
+    relay, wan,
 };
 
 /// How long a site may take from power to Ready. Three sites on two loaded cores need about 60 s.
@@ -149,7 +148,6 @@ async fn processes_ready(
     since: Instant,
 ) -> Result<()> {
     let dir = lab.site_dir(site);
-    let mut told = BTreeSet::new();
     loop {
         let last = match control::ask(&dir, &Request::Status) {
             Err(_) if !power::is_on(lab, site) => {
@@ -166,9 +164,8 @@ async fn processes_ready(
                     .iter()
                     .filter(|(name, c)| which.wants(name) && c.phase != Phase::Stopped);
                 let (ready, open): (Vec<_>, Vec<_>) = wanted.partition(|(_, c)| c.phase == Phase::Ready);
-                for (name, _) in ready.iter().filter(|(name, _)| told.insert((*name).clone())) {
-                    progress
-                        .say(&site.name, &format!("{name} ready ({:.1} s)", since.elapsed().as_secs_f64()));
+                for (name, _) in &ready {
+                    progress.ready(&site.name, name, since);
                 }
                 if open.is_empty() && !ready.is_empty() {
                     return Ok(());
@@ -227,6 +224,7 @@ pub fn down(name: &str, progress: &Progress) -> Result<()> {
     let lab = Lab::new(name, crate::spec::SITES.len())?;
     let since = Instant::now();
     daemon::kill(&forward::pid_file(&lab))?;
+    lab.sites.iter().try_for_each(|site| relay::stop(&lab, site))?;
     for site in &lab.sites {
         power::kill(&lab, site)?;
         progress.say(&site.name, "no process left");

@@ -3,13 +3,15 @@
 //! A whole cut takes the cable down, so the site loses its carrier as it would outside. A cut between two sites, or
 //! in one direction only, is a rule on the bridge. Names of namespaces are the only thing the host sees.
 
+use std::fmt::Write;
 use std::process::Command;
 
 use crate::cmd;
 use crate::error::Result;
 use crate::spec::{Lab, Site, WAN_GATEWAY};
 
-const BRIDGE: &str = "br0";
+/// The WAN itself.
+pub(crate) const BRIDGE: &str = "br0";
 const TABLE: &str = "yunting_cuts";
 
 /// Makes the namespaces, the bridge and the cables; what exists is left alone.
@@ -72,15 +74,15 @@ pub fn part(lab: &Lab, site: &Site, other: Option<&Site>, direction: Direction) 
     let mut rules = format!(
         "add table bridge {TABLE}\n\
          add chain bridge {TABLE} forward {{ type filter hook forward priority 0; policy accept; }}\n\
-         add chain bridge {TABLE} input {{ type filter hook input priority 0; policy accept; }}\n\
-         add chain bridge {TABLE} output {{ type filter hook output priority 0; policy accept; }}\n"
+         add chain bridge {TABLE} input {{ type filter hook input priority 0; policy accept; }}\n"
     );
+    let ports = |site: &Site| format!("{{ {}, {} }}", site.wan_port(), site.relay_port());
     let mut drop = |from: &Site, to: Option<&Site>| {
-        let to_port = to.map(|to| format!(" oifname {}", to.wan_port())).unwrap_or_default();
-        let rule = format!("iifname {}{to_port} drop comment \"{}\"", from.wan_port(), from.name);
-        rules.push_str(&format!("add rule bridge {TABLE} forward {rule}\n"));
-        if to.is_none() {
-            rules.push_str(&format!("add rule bridge {TABLE} input {rule}\n"));
+        let to_port = to.map(|to| format!(" oifname {}", ports(to))).unwrap_or_default();
+        let to_name = to.map_or("*", |to| to.name.as_str());
+        let rule = format!("iifname {}{to_port} drop comment \"{} to {to_name}\"", ports(from), from.name);
+        for chain in if to.is_some() { &["forward"][..] } else { &["forward", "input"] } {
+            let _ = writeln!(rules, "add rule bridge {TABLE} {chain} {rule}");
         }
     };
     drop(site, other);
@@ -114,10 +116,9 @@ pub fn cuts(lab: &Lab, site: &Site) -> Result<Vec<String>> {
         found.push("cut".to_owned());
     }
     let rules = inside(&wan, "look at the cuts", "nft", &["list", "ruleset"])?;
-    let port = format!("iifname \"{}\"", site.wan_port());
-    for rule in rules.lines().filter(|line| line.contains(&port) && line.contains("drop")) {
-        let to = lab.sites.iter().find(|s| rule.contains(&format!("oifname \"{}\"", s.wan_port())));
-        found.push(to.map_or_else(|| "sends nothing".into(), |to| format!("not to {}", to.name)));
+    let comment = format!("comment \"{} to ", site.name);
+    for to in rules.lines().filter_map(|line| line.split_once(&comment)?.1.split('"').next()) {
+        found.push(if to == "*" { "sends nothing".into() } else { format!("not to {to}") });
     }
     found.dedup();
     Ok(found)
