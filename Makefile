@@ -1,0 +1,47 @@
+# What a person types. `make` alone says what there is.
+
+SHELL := /bin/bash
+CARGO ?= cargo
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+LAB := $(TARGET)/debug/yunting-lab
+PROGRAMS := -p yunting-controller -p yunting-lab -p yunting-hall -p yunting-tests
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo demo-down check test soak generate deny lab-up lab-down lab-status
+
+help: ## print this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## compile the programs that the lab and the demo run
+	$(CARGO) build --locked $(PROGRAMS) --bins
+
+demo: build ## three sites, a hub and Bozhou's service hall on this machine, told step by step (root)
+	$(TARGET)/debug/yunting-demo
+
+demo-down: build ## end the demo's lab and remove all it made
+	$(LAB) down
+
+check: ## format, lints, unit tests: no server, no root, minutes
+	tests/suites.sh format lint unit
+
+test: ## everything CI runs, with the time of each suite and its bound (root, for the lab)
+	tests/suites.sh format build lint unit rules tools schema policies lab
+
+soak: ## the suites on real servers and sites three times over: a flaky pass is a failure (root)
+	tests/suites.sh build tools schema policies lab schema policies lab schema policies lab
+
+generate: ## write anew what is generated: CRDs, samples
+	$(CARGO) run --locked --quiet -p yunting-crds --bin crdgen -- crds/yaml
+	$(CARGO) run --locked --quiet -p yunting-crds --bin samples -- crds/samples/bozhou
+
+deny: ## licences, advisories and sources of dependencies (needs cargo-deny)
+	$(CARGO) deny --locked check
+
+lab-up: build ## start the lab without the sample, or finish a start (root)
+	$(LAB) up
+
+lab-down: build ## end the lab and remove all it made
+	$(LAB) down
+
+lab-status: build ## show sites, processes and forwards
+	$(LAB) status

@@ -1,0 +1,96 @@
+#!/usr/bin/env bash
+# Runs the suites named as arguments, one after another, and fails when one fails or takes longer than its bound.
+#
+# Bounds are seconds on two quiet cores with cold caches; YUNTING_BOUND_PERCENT stretches them on a busy machine.
+# A suite that hangs is ended at three times its bound. The end is a table and a line with the number of tests.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+stretch=${YUNTING_BOUND_PERCENT:-100}
+cargo=${CARGO:-cargo}
+logs=$(mktemp -d)
+trap 'rm -rf "$logs"' EXIT
+results=()
+failed=0
+began=$SECONDS
+
+bound() {
+  case $1 in
+    format) echo 30 ;;
+    build) echo 720 ;;
+    lint) echo 480 ;;
+    unit) echo 300 ;;
+    rules) echo 60 ;;
+    tools) echo 1080 ;;
+    schema) echo 180 ;;
+    policies) echo 300 ;;
+    lab) echo 600 ;;
+    *) echo "suites.sh: no suite is called '$1'" >&2; exit 2 ;;
+  esac
+}
+
+command_of() {
+  case $1 in
+    format) echo "$cargo fmt --all --check" ;;
+    build) echo "$cargo build --locked --workspace --all-targets" ;;
+    lint) echo "$cargo clippy --locked --workspace --all-targets -- -D warnings" ;;
+    unit) echo "$cargo test --locked --workspace --exclude yunting-tests --no-fail-fast" ;;
+    rules) echo "$cargo test --locked --no-fail-fast -p yunting-tests --lib --test crate_rules --test house_rules --test bozhou" ;;
+    tools) echo "$cargo run --locked --quiet -p yunting-tests --bin yunting-tools" ;;
+    schema) echo "$cargo test --locked -p yunting-tests --test schema" ;;
+    policies) echo "$cargo test --locked -p yunting-tests --test policies" ;;
+    lab) echo "$cargo test --locked -p yunting-tests --test lab" ;;
+  esac
+}
+
+need() {
+  if ! command -v "$1" > /dev/null; then
+    echo "$1 is missing: $2" >&2
+    exit 2
+  fi
+}
+
+run() {
+  local name=$1 limit took verdict=ok code
+  limit=$(($(bound "$name") * stretch / 100))
+  echo
+  echo "== $name: $(command_of "$name") (at most $limit s)"
+  local since=$SECONDS
+  # shellcheck disable=SC2046 # the command is words
+  timeout --foreground --kill-after=30 $((limit * 3)) $(command_of "$name") 2>&1 | tee "$logs/${#results[@]}-$name"
+  code=${PIPESTATUS[0]}
+  took=$((SECONDS - since))
+  if [ "$code" -eq 124 ]; then
+    verdict="ended: it hung"
+  elif [ "$code" -ne 0 ]; then
+    verdict=failed
+  elif [ "$took" -gt "$limit" ]; then
+    verdict="too slow"
+  fi
+  [ "$verdict" = ok ] || failed=$((failed + 1))
+  results+=("$(printf '%-10s %-15s %6d s of %5d s' "$name" "$verdict" "$took" "$limit")")
+  [ "$name" != build ] || [ "$code" -eq 0 ]
+}
+
+[ $# -gt 0 ] || { sed -n '2,5s/^# //p' "$0"; exit 2; }
+for name in "$@"; do bound "$name" > /dev/null || exit 2; done
+need "$cargo" "install Rust with rustup; rust-toolchain.toml names the version, rustup fetches it"
+need git "install git: a suite reads which files are tracked"
+case " $* " in
+  *" schema "* | *" policies "* | *" lab "* | *" tools "*)
+    need go "install Go 1.26 or later: Kubernetes and etcd are built from source with it" ;;
+esac
+
+for name in "$@"; do
+  run "$name" || { echo "nothing else is run: it does not compile"; break; }
+done
+
+echo
+printf '%s\n' "${results[@]}"
+cat "$logs"/* | awk -v suites=${#results[@]} -v failed=$failed -v took=$((SECONDS - began)) '
+  /^test result:/ { for (i = 2; i <= NF; i++) { n[$i] += $(i - 1) } }
+  END {
+    printf "%d suites, %d of them not as they should be; %d tests passed, %d failed, %d ignored; %d s in all\n",
+      suites, failed, n["passed;"], n["failed;"], n["ignored;"], took
+  }'
+[ "$failed" -eq 0 ]
