@@ -2,4 +2,5 @@
 // The demo prints, and what it does is a test's business: it may unwrap nothing but may print.
 #![allow(clippy::print_stdout)]
 
+pub mod apiserver;
 pub mod demo;

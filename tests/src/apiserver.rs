@@ -1,0 +1,315 @@
+//! A real etcd and a real kube-apiserver for one test, and a controller manager beside them where one is asked for.
+//!
+//! Everything listens on free ports of 127.0.0.1 and lies in a directory of its own; both go with the value. There is
+//! one of these per test, never one for all: a test may remove policies.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail, ensure};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use serde_json::{Value, json};
+use yunting_lab::pki::{Authority, Pair, Subject};
+use yunting_lab::progress::Progress;
+
+/// How long one program may take to become ready. A busy machine with two cores needs a tenth of it.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Time between looks at something that is waited for.
+const LOOK: Duration = Duration::from_millis(50);
+/// Whom the server knows as its administrator; tests speak for others by impersonation.
+const ADMIN: &str = "yunting:test-admin";
+
+/// What runs beside the API server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beside {
+    /// Nothing: what a test writes stays as it is.
+    Nothing,
+    /// A controller manager, each controller with a service account of its own, as at a site and at the hub.
+    Controllers,
+}
+
+/// A running API server. Its processes end with it.
+pub struct ApiServer {
+    /// Ended in reverse order.
+    processes: Vec<Process>,
+    client: Client,
+    /// Removed after the processes ended.
+    directory: tempfile::TempDir,
+}
+
+impl ApiServer {
+    /// Starts one and waits until it is ready.
+    pub async fn start(beside: Beside) -> anyhow::Result<Self> {
+        // Another test may have installed it already.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let directory = tempfile::tempdir().context("cannot make a directory for the API server")?;
+        let links = directory.path().join("bin");
+        let binaries = tokio::task::spawn_blocking(move || binaries(links)).await??;
+        let place = Place { directory: directory.path(), binaries: &binaries };
+        let keys = Keys::write(place.directory)?;
+        let mut processes = Vec::new();
+        let etcd = start_etcd(&place, &mut processes).await?;
+        let client = start_server(&place, &keys, etcd, &mut processes).await?;
+        if beside == Beside::Controllers {
+            processes.push(place.run("kube-controller-manager", &controller_flags(place.directory))?);
+        }
+        Ok(Self { processes, client, directory })
+    }
+
+    /// The administrator's client; may speak for anybody.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// What the programs wrote, the end of each.
+    pub fn logs(&self) -> String {
+        self.processes.iter().map(Process::tail).collect()
+    }
+
+    /// Where certificates, data, logs and `kubeconfig.json` lie.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+}
+
+impl Drop for ApiServer {
+    fn drop(&mut self) {
+        while let Some(process) = self.processes.pop() {
+            drop(process);
+        }
+    }
+}
+
+/// Waits for something, looking again and again.
+pub async fn wait<T>(
+    what: &str,
+    patience: Duration,
+    mut look: impl AsyncFnMut() -> Option<T>,
+) -> anyhow::Result<T> {
+    let since = Instant::now();
+    let mut tick = tokio::time::interval(LOOK);
+    loop {
+        tick.tick().await;
+        if let Some(found) = look().await {
+            return Ok(found);
+        }
+        ensure!(since.elapsed() < patience, "{what}: not within {patience:?}");
+    }
+}
+
+/// The directory with etcd and Kubernetes: `YUNTING_BIN_DIR`, or what the lab builds and keeps in its cache.
+fn binaries(links: PathBuf) -> anyhow::Result<PathBuf> {
+    static ONE_BUILD: Mutex<()> = Mutex::new(());
+    if let Some(given) = std::env::var_os("YUNTING_BIN_DIR") {
+        return Ok(given.into());
+    }
+    let _one = ONE_BUILD.lock().map_err(|_| anyhow::anyhow!("another test could not build Kubernetes"))?;
+    yunting_lab::binaries::ensure(&links, &Progress::new()).context("cannot build Kubernetes and etcd")?;
+    Ok(links)
+}
+
+/// Certificates: one authority signs the server and its clients.
+struct Keys {
+    authority: Authority,
+    admin: Pair,
+}
+
+impl Keys {
+    fn write(directory: &Path) -> anyhow::Result<Self> {
+        let authority = Authority::new("yunting-tests")?;
+        fs::write(directory.join("ca.crt"), authority.cert())?;
+        let server = Subject::server("kube-apiserver").ip(Ipv4Addr::new(10, 99, 0, 1));
+        authority.issue(&server)?.write(directory, "server")?;
+        authority.issue(&Subject::client("tokens"))?.write(directory, "tokens")?;
+        // Nothing of Yunting runs as system:masters; a test's administrator has to come before any binding.
+        let admin = authority.issue(&Subject::client(ADMIN).group("system:masters"))?;
+        Ok(Self { authority, admin })
+    }
+
+    fn kubeconfig(&self, port: u16) -> Value {
+        let encode = |text: &str| data_encoding::BASE64.encode(text.as_bytes());
+        json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "test",
+            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "admin"}}],
+            "clusters": [{"name": "test", "cluster": {
+                "server": format!("https://127.0.0.1:{port}"),
+                "certificate-authority-data": encode(self.authority.cert()),
+            }}],
+            "users": [{"name": "admin", "user": {
+                "client-certificate-data": encode(&self.admin.cert),
+                "client-key-data": encode(&self.admin.key),
+            }}],
+        })
+    }
+}
+
+/// Where programs are and where they write.
+struct Place<'a> {
+    directory: &'a Path,
+    binaries: &'a Path,
+}
+
+impl Place<'_> {
+    fn run(&self, name: &'static str, flags: &BTreeMap<&'static str, String>) -> anyhow::Result<Process> {
+        let program = self.binaries.join(name);
+        ensure!(
+            program.is_file(),
+            "{} is missing: set YUNTING_BIN_DIR or let the lab build it",
+            program.display()
+        );
+        let log = self.directory.join(format!("{name}.log"));
+        let output = File::create(&log)?;
+        // A test that is killed takes its servers along.
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "--"]).arg(&program);
+        command.args(flags.iter().map(|(flag, value)| format!("--{flag}={value}")));
+        command.current_dir(self.directory).stdin(Stdio::null()).stderr(output.try_clone()?).stdout(output);
+        let child = command.spawn().with_context(|| format!("cannot start {}", program.display()))?;
+        Ok(Process { name, child, log })
+    }
+}
+
+struct Process {
+    name: &'static str,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    fn ended(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+
+    fn tail(&self) -> String {
+        let text = fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        let last = lines[lines.len().saturating_sub(20)..].join("\n");
+        format!("--- {} ---\n{last}\n", self.name)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// How often a program is started anew because another took its port first.
+const TRIES: usize = 3;
+
+async fn start_etcd(place: &Place<'_>, processes: &mut Vec<Process>) -> anyhow::Result<u16> {
+    for _ in 0..TRIES {
+        let (client, peer) = (free_port()?, free_port()?);
+        let peer_url = format!("http://127.0.0.1:{peer}");
+        let client_url = format!("http://127.0.0.1:{client}");
+        let mut process = place.run(
+            "etcd",
+            &BTreeMap::from([
+                ("data-dir", place.directory.join(format!("etcd-{client}")).display().to_string()),
+                ("listen-client-urls", client_url.clone()),
+                ("advertise-client-urls", client_url),
+                ("listen-peer-urls", peer_url.clone()),
+                ("initial-advertise-peer-urls", peer_url.clone()),
+                ("initial-cluster", format!("default={peer_url}")),
+                // A test's data need not survive a power cut.
+                ("unsafe-no-fsync", "true".to_owned()),
+            ]),
+        )?;
+        let listens = async || {
+            let answer = tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, client)).await;
+            (process.ended() || answer.is_ok()).then_some(())
+        };
+        wait("etcd", PATIENCE, listens).await?;
+        if !process.ended() {
+            processes.push(process);
+            return Ok(client);
+        }
+        eprintln!("etcd ended, it is tried again:\n{}", process.tail());
+    }
+    bail!("etcd could not be started")
+}
+
+async fn start_server(
+    place: &Place<'_>,
+    keys: &Keys,
+    etcd: u16,
+    processes: &mut Vec<Process>,
+) -> anyhow::Result<Client> {
+    for _ in 0..TRIES {
+        let port = free_port()?;
+        let kubeconfig = keys.kubeconfig(port);
+        fs::write(place.directory.join("kubeconfig.json"), kubeconfig.to_string())?;
+        let kubeconfig: Kubeconfig = serde_json::from_value(kubeconfig)?;
+        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+        let client = Client::try_from(config)?;
+        let mut process = place.run("kube-apiserver", &server_flags(place.directory, etcd, port))?;
+        let ready = async || {
+            let request = http::Request::get("/readyz").body(Vec::new()).ok()?;
+            let answer = client.request_text(request).await;
+            (process.ended() || answer.is_ok_and(|text| text == "ok")).then_some(())
+        };
+        if let Err(late) = wait("the API server", PATIENCE, ready).await {
+            bail!("{late}\n{}", process.tail());
+        }
+        if !process.ended() {
+            processes.push(process);
+            return Ok(client);
+        }
+        eprintln!("kube-apiserver ended, it is tried again:\n{}", process.tail());
+    }
+    bail!("kube-apiserver could not be started")
+}
+
+fn server_flags(directory: &Path, etcd: u16, port: u16) -> BTreeMap<&'static str, String> {
+    let file = |name: &str| directory.join(name).display().to_string();
+    BTreeMap::from([
+        ("etcd-servers", format!("http://127.0.0.1:{etcd}")),
+        ("bind-address", "127.0.0.1".to_owned()),
+        ("advertise-address", "127.0.0.1".to_owned()),
+        // Loopback is no address for the Service `kubernetes`, which no test needs.
+        ("endpoint-reconciler-type", "none".to_owned()),
+        ("secure-port", port.to_string()),
+        ("service-cluster-ip-range", "10.99.0.0/16".to_owned()),
+        ("client-ca-file", file("ca.crt")),
+        ("tls-cert-file", file("server.crt")),
+        ("tls-private-key-file", file("server.key")),
+        ("service-account-issuer", "https://tests.yunting.internal".to_owned()),
+        ("service-account-key-file", file("tokens.crt")),
+        ("service-account-signing-key-file", file("tokens.key")),
+        ("authorization-mode", "Node,RBAC".to_owned()),
+        ("enable-admission-plugins", "NodeRestriction".to_owned()),
+        ("anonymous-auth", "false".to_owned()),
+    ])
+}
+
+fn controller_flags(directory: &Path) -> BTreeMap<&'static str, String> {
+    let kubeconfig = directory.join("kubeconfig.json").display().to_string();
+    let file = |name: &str| directory.join(name).display().to_string();
+    BTreeMap::from([
+        ("kubeconfig", kubeconfig.clone()),
+        ("authentication-kubeconfig", kubeconfig.clone()),
+        ("authorization-kubeconfig", kubeconfig),
+        ("bind-address", "127.0.0.1".to_owned()),
+        // No port: nobody asks it anything.
+        ("secure-port", "0".to_owned()),
+        ("leader-elect", "false".to_owned()),
+        ("use-service-account-credentials", "true".to_owned()),
+        ("service-account-private-key-file", file("tokens.key")),
+        ("root-ca-file", file("ca.crt")),
+        ("kube-api-qps", "300".to_owned()),
+        ("kube-api-burst", "600".to_owned()),
+    ])
+}
+
+/// A port that is free now; whoever takes it before we do makes the program end, and another is tried.
+fn free_port() -> anyhow::Result<u16> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port on 127.0.0.1")?;
+    Ok(listener.local_addr()?.port())
+}

@@ -1,0 +1,474 @@
+//! What RBAC gives, asked of the API server for each identity: what is in the table of roles and what is not.
+
+use futures::StreamExt;
+use serde_json::{Value, json};
+use yunting_tests::apiserver::ApiServer;
+
+use crate::flows::As;
+use crate::objects::role_binding;
+use crate::site_fixtures::{named, namespace, restricted};
+
+/// `verb group/resource[/subresource][:name] [namespace]`; the core group is empty.
+type Line = &'static str;
+
+/// Asks for one identity; says which lines are answered otherwise.
+async fn ask(server: &ApiServer, user: &str, groups: &[&str], lines: &[Line], expected: bool) -> Vec<String> {
+    let answers = futures::stream::iter(lines).map(|line| async move {
+        let allowed = allowed(server, user, groups, line).await;
+        (allowed != expected).then(|| {
+            format!("{user} {groups:?}: {line} is {}", if allowed { "allowed" } else { "not allowed" })
+        })
+    });
+    answers.buffer_unordered(8).filter_map(async |wrong| wrong).collect().await
+}
+
+async fn allowed(server: &ApiServer, user: &str, groups: &[&str], line: &str) -> bool {
+    let mut words = line.split(' ');
+    let (verb, what, place) = (words.next().unwrap(), words.next().unwrap(), words.next());
+    let (what, name) = what.split_once(':').unwrap_or((what, ""));
+    let mut parts = what.split('/');
+    let (group, resource, subresource) =
+        (parts.next().unwrap(), parts.next().unwrap(), parts.next().unwrap_or(""));
+    let groups: Vec<&str> = groups.iter().copied().chain(["system:authenticated"]).collect();
+    let review = json!({
+        "apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview",
+        "spec": {"user": user, "groups": groups, "resourceAttributes": {
+            "verb": verb, "group": group, "resource": resource, "subresource": subresource, "name": name,
+            "namespace": place.unwrap_or(""), "version": "*",
+        }},
+    });
+    let request = http::Request::post("/apis/authorization.k8s.io/v1/subjectaccessreviews")
+        .body(review.to_string().into_bytes())
+        .unwrap();
+    let answer: Value = server.client().request(request).await.unwrap();
+    answer["status"]["allowed"].as_bool().unwrap()
+}
+
+struct Identity {
+    user: &'static str,
+    groups: &'static [&'static str],
+    may: &'static [Line],
+    may_not: &'static [Line],
+}
+
+async fn check(server: &ApiServer, identities: &[Identity]) {
+    let mut wrong = Vec::new();
+    for who in identities {
+        wrong.extend(ask(server, who.user, who.groups, who.may, true).await);
+        wrong.extend(ask(server, who.user, who.groups, who.may_not, false).await);
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The hub, its bureau's roles bound by the hub's own hand.
+pub async fn hub(server: &ApiServer) {
+    let hub = As::hub(server);
+    for name in ["bureau-edu", "site-a"] {
+        hub.apply(
+            &format!("/api/v1/namespaces/{name}"),
+            namespace(name, &json!({"yunting.io/bureau": "edu"})),
+        )
+        .await
+        .unwrap();
+    }
+    let bindings = |place: &str, name: &str| {
+        format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{place}/rolebindings/{name}")
+    };
+    for role in ["admin", "operator", "appvendor", "viewer", "auditor"] {
+        let role = format!("yunting-bureau-{role}");
+        let binding = named(&role, role_binding(&role, "User", &format!("oidc:{role}")));
+        hub.apply(&bindings("bureau-edu", &role), binding).await.unwrap();
+    }
+    let binding = named("yunting-site", role_binding("yunting-site", "User", "yunting:site:a"));
+    hub.apply(&bindings("site-a", "yunting-site"), binding).await.unwrap();
+    check(
+        server,
+        &[
+            hub_itself(),
+            hubs_site(),
+            bureau_admin(),
+            bureau_operator(),
+            bureau_vendor(),
+            bureau_viewer(),
+            bureau_auditor(),
+        ],
+    )
+    .await;
+    check(
+        server,
+        &[platform_admin("oidc:platform-admins"), platform_admin("yunting:platform-admins"), ops(), nobody()],
+    )
+    .await;
+}
+
+fn hub_itself() -> Identity {
+    Identity {
+        user: "yunting:hub:a",
+        groups: &["yunting:hubs"],
+        may: &[
+            "watch yunting.io/virtualdatacenters",
+            "patch yunting.io/virtualdatacenters bureau-edu",
+            "patch yunting.io/halls/status bureau-edu",
+            "patch yunting.io/sites/status",
+            "create yunting.io/vdcslices site-a",
+            "delete yunting.io/hallslices site-a",
+            "create yunting.io/sitereports site-a",
+            "create /namespaces",
+            "watch /secrets",
+            "create rbac.authorization.k8s.io/rolebindings bureau-edu",
+            "bind rbac.authorization.k8s.io/clusterroles:yunting-bureau-admin",
+            "watch coordination.k8s.io/leases",
+            "update coordination.k8s.io/leases:yunting-hub yunting-system",
+        ],
+        may_not: &[
+            "bind rbac.authorization.k8s.io/clusterroles:cluster-admin",
+            "bind rbac.authorization.k8s.io/clusterroles:yunting-hub",
+            "escalate rbac.authorization.k8s.io/clusterroles",
+            "create rbac.authorization.k8s.io/clusterrolebindings",
+            "create yunting.io/virtualdatacenters bureau-edu",
+            "delete yunting.io/virtualdatacenters bureau-edu",
+            "delete yunting.io/bureaus",
+            "patch yunting.io/vdcslices/status site-a",
+            "update coordination.k8s.io/leases:yunting-site site-a",
+            "create /pods bureau-edu",
+            "impersonate /users",
+            "create certificates.k8s.io/certificatesigningrequests",
+            "delete admissionregistration.k8s.io/validatingadmissionpolicybindings",
+        ],
+    }
+}
+
+fn hubs_site() -> Identity {
+    Identity {
+        user: "yunting:site:a",
+        groups: &["yunting:sites"],
+        may: &[
+            "watch yunting.io/vdcslices site-a",
+            "watch yunting.io/hallslices site-a",
+            "watch yunting.io/sitereports site-a",
+            "watch /secrets site-a",
+            "patch yunting.io/vdcslices/status site-a",
+            "patch yunting.io/sitereports/status site-a",
+            "create coordination.k8s.io/leases site-a",
+            "patch coordination.k8s.io/leases:yunting-site site-a",
+        ],
+        may_not: &[
+            "get yunting.io/vdcslices site-b",
+            "get yunting.io/vdcslices",
+            "get /secrets",
+            "get /secrets bureau-edu",
+            "get yunting.io/sites",
+            "get yunting.io/virtualdatacenters bureau-edu",
+            "patch yunting.io/vdcslices site-a",
+            "create yunting.io/sitereports site-a",
+            "create /secrets site-a",
+            "patch coordination.k8s.io/leases:other site-a",
+            "delete coordination.k8s.io/leases:yunting-site site-a",
+        ],
+    }
+}
+
+fn bureau_admin() -> Identity {
+    Identity {
+        user: "oidc:yunting-bureau-admin",
+        groups: &[],
+        may: &[
+            "create yunting.io/virtualdatacenters bureau-edu",
+            "delete yunting.io/halls bureau-edu",
+            "operate yunting.io/halls bureau-edu",
+            "get /secrets bureau-edu",
+            "create /secrets bureau-edu",
+            "list events.k8s.io/events bureau-edu",
+            "list yunting.io/vdctemplates",
+        ],
+        may_not: &[
+            "get yunting.io/virtualdatacenters bureau-tax",
+            "patch yunting.io/virtualdatacenters/status bureau-edu",
+            "get /secrets site-a",
+            "create rbac.authorization.k8s.io/rolebindings bureau-edu",
+            "get yunting.io/vdcslices site-a",
+            "get yunting.io/sites",
+            "update yunting.io/bureaus:edu",
+            "delete /namespaces:bureau-edu bureau-edu",
+        ],
+    }
+}
+
+fn bureau_operator() -> Identity {
+    Identity {
+        user: "oidc:yunting-bureau-operator",
+        groups: &[],
+        may: &[
+            "create yunting.io/halls bureau-edu",
+            "operate yunting.io/halls bureau-edu",
+            "get yunting.io/virtualdatacenters bureau-edu",
+        ],
+        may_not: &[
+            "update yunting.io/virtualdatacenters bureau-edu",
+            "get /secrets bureau-edu",
+            "patch yunting.io/halls/status bureau-edu",
+        ],
+    }
+}
+
+fn bureau_vendor() -> Identity {
+    Identity {
+        user: "oidc:yunting-bureau-appvendor",
+        groups: &[],
+        may: &["patch yunting.io/halls bureau-edu"],
+        may_not: &[
+            "operate yunting.io/halls bureau-edu",
+            "create yunting.io/halls bureau-edu",
+            "delete yunting.io/halls bureau-edu",
+            "get yunting.io/virtualdatacenters bureau-edu",
+            "get /secrets bureau-edu",
+        ],
+    }
+}
+
+fn bureau_viewer() -> Identity {
+    Identity {
+        user: "oidc:yunting-bureau-viewer",
+        groups: &[],
+        may: &["watch yunting.io/halls bureau-edu", "get yunting.io/virtualdatacenters bureau-edu"],
+        may_not: &[
+            "get /secrets bureau-edu",
+            "update yunting.io/halls bureau-edu",
+            "operate yunting.io/halls bureau-edu",
+        ],
+    }
+}
+
+fn bureau_auditor() -> Identity {
+    Identity {
+        user: "oidc:yunting-bureau-auditor",
+        groups: &[],
+        may: &["watch yunting.io/halls bureau-edu", "list rbac.authorization.k8s.io/rolebindings bureau-edu"],
+        may_not: &["get /secrets bureau-edu", "update yunting.io/virtualdatacenters bureau-edu"],
+    }
+}
+
+fn platform_admin(group: &'static str) -> Identity {
+    let groups: &'static [&'static str] = match group {
+        "oidc:platform-admins" => &["oidc:platform-admins"],
+        _ => &["yunting:platform-admins"],
+    };
+    Identity {
+        user: "oidc:wang",
+        groups,
+        may: &[
+            "create yunting.io/sites",
+            "delete yunting.io/bureaus",
+            "update yunting.io/vdctemplates",
+            "list yunting.io/virtualdatacenters",
+            "list yunting.io/hallslices",
+        ],
+        may_not: &[
+            "get /secrets bureau-edu",
+            "get /secrets",
+            "update yunting.io/virtualdatacenters bureau-edu",
+            "create yunting.io/halls bureau-edu",
+            "patch yunting.io/sites/status",
+            "create rbac.authorization.k8s.io/clusterrolebindings",
+            "delete /namespaces",
+        ],
+    }
+}
+
+fn ops() -> Identity {
+    Identity {
+        user: "oidc:zhao",
+        groups: &["oidc:ops-operators"],
+        may: &["update yunting.io/sites", "list yunting.io/bureaus", "list yunting.io/sitereports"],
+        may_not: &[
+            "list yunting.io/virtualdatacenters",
+            "get yunting.io/halls bureau-edu",
+            "list yunting.io/vdcslices",
+            "get /secrets bureau-edu",
+            "update yunting.io/bureaus",
+            "create yunting.io/sites",
+        ],
+    }
+}
+
+/// Logged in, no role. Groups that look alike are other groups.
+fn nobody() -> Identity {
+    Identity {
+        user: "oidc:sun",
+        groups: &["platform-admins", "oidc:yunting:hubs"],
+        may: &["get yunting.io/vdctemplates"],
+        may_not: &[
+            "get yunting.io/sites",
+            "get yunting.io/bureaus",
+            "get yunting.io/halls bureau-edu",
+            "watch /secrets",
+        ],
+    }
+}
+
+/// A site, its members' roles bound by the site controller's own hand.
+pub async fn site(server: &ApiServer) {
+    let controller = As::site_controller(server);
+    controller
+        .apply("/api/v1/namespaces/app", namespace("app", &restricted("Direct", "closed")))
+        .await
+        .unwrap();
+    for role in [
+        "yunting-reader",
+        "yunting-halls-reader",
+        "yunting-halls-vendor",
+        "yunting-direct-admin",
+        "yunting-direct-operator",
+    ] {
+        let path = format!("/apis/rbac.authorization.k8s.io/v1/namespaces/app/rolebindings/{role}");
+        let binding = named(role, role_binding(role, "User", &format!("oidc:{role}")));
+        controller.apply(&path, binding).await.unwrap();
+    }
+    check(server, &[site_controller(), gateway()]).await;
+    check(server, &[reader(), halls_reader(), halls_vendor(), direct_admin(), direct_operator()]).await;
+}
+
+fn site_controller() -> Identity {
+    Identity {
+        user: "yunting:site-controller",
+        groups: &["yunting:site-controllers"],
+        may: &[
+            "patch /namespaces",
+            "create networking.k8s.io/networkpolicies app",
+            "patch apps/deployments app",
+            "create apps/statefulsets app",
+            "delete /pods app",
+            "create /pods yunting-canary",
+            "patch gateway.networking.k8s.io/httproutes app",
+            "patch yunting.io/slicerecords",
+            "watch admissionregistration.k8s.io/validatingadmissionpolicies",
+            "update coordination.k8s.io/leases yunting-system",
+            "bind rbac.authorization.k8s.io/clusterroles:yunting-reader",
+        ],
+        may_not: &[
+            "create /pods app",
+            "create /pods/exec app",
+            "create /pods/binding app",
+            "patch /namespaces/finalize",
+            "create rbac.authorization.k8s.io/roles app",
+            "bind rbac.authorization.k8s.io/clusterroles:cluster-admin",
+            "escalate rbac.authorization.k8s.io/clusterroles",
+            "create rbac.authorization.k8s.io/clusterrolebindings",
+            "delete admissionregistration.k8s.io/validatingadmissionpolicies",
+            "update coordination.k8s.io/leases kube-system",
+            "patch /nodes",
+            "create apps/daemonsets app",
+            "impersonate /users",
+        ],
+    }
+}
+
+fn gateway() -> Identity {
+    Identity {
+        user: "yunting:gateway",
+        groups: &[],
+        may: &[
+            "watch gateway.networking.k8s.io/httproutes",
+            "patch gateway.networking.k8s.io/httproutes/status app",
+            "patch gateway.networking.k8s.io/gateways/status yunting-gateway",
+            "watch discovery.k8s.io/endpointslices",
+            "watch /services",
+            "watch /namespaces",
+        ],
+        may_not: &[
+            "patch gateway.networking.k8s.io/httproutes app",
+            "get /secrets app",
+            "get /pods app",
+            "get /configmaps app",
+        ],
+    }
+}
+
+fn reader() -> Identity {
+    Identity {
+        user: "oidc:yunting-reader",
+        groups: &[],
+        may: &[
+            "list /pods app",
+            "get apps/deployments app",
+            "get /resourcequotas app",
+            "list networking.k8s.io/networkpolicies app",
+        ],
+        may_not: &[
+            "get /secrets app",
+            "get /pods/log app",
+            "list events.k8s.io/events app",
+            "create /pods app",
+            "get /pods",
+        ],
+    }
+}
+
+fn halls_reader() -> Identity {
+    Identity {
+        user: "oidc:yunting-halls-reader",
+        groups: &[],
+        may: &["list /pods app", "get /pods/log app", "list events.k8s.io/events app", "list /events app"],
+        may_not: &[
+            "get /secrets app",
+            "create /pods/exec app",
+            "get /pods/exec app",
+            "patch apps/deployments app",
+            "delete /pods app",
+        ],
+    }
+}
+
+fn halls_vendor() -> Identity {
+    Identity {
+        user: "oidc:yunting-halls-vendor",
+        groups: &[],
+        may: &["list /pods app", "get /pods/log app"],
+        may_not: &["get /configmaps app", "get /secrets app", "get apps/deployments app"],
+    }
+}
+
+fn direct_admin() -> Identity {
+    Identity {
+        user: "oidc:yunting-direct-admin",
+        groups: &[],
+        may: &[
+            "create /pods app",
+            "delete apps/deployments app",
+            "patch apps/statefulsets/scale app",
+            "create batch/cronjobs app",
+            "create /persistentvolumeclaims app",
+            "update /services app",
+            "get /secrets app",
+            "create /pods/exec app",
+            "get /pods/log app",
+        ],
+        may_not: &[
+            "patch networking.k8s.io/networkpolicies app",
+            "update /resourcequotas app",
+            "create rbac.authorization.k8s.io/rolebindings app",
+            "create discovery.k8s.io/endpointslices app",
+            "create /pods/binding app",
+            "patch /pods/ephemeralcontainers app",
+            "patch /services/status app",
+            "create gateway.networking.k8s.io/httproutes app",
+            "create /serviceaccounts/token app",
+            "patch /namespaces:app app",
+            "create /pods default",
+        ],
+    }
+}
+
+fn direct_operator() -> Identity {
+    Identity {
+        user: "oidc:yunting-direct-operator",
+        groups: &[],
+        may: &["create /pods app", "patch apps/deployments app", "get /pods/log app"],
+        may_not: &[
+            "get /secrets app",
+            "create /pods/exec app",
+            "create /services app",
+            "create /persistentvolumeclaims app",
+        ],
+    }
+}
