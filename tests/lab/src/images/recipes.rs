@@ -265,16 +265,12 @@ fn key(packages: &[PathBuf]) -> String {
 }
 
 fn content_key(rootfs: &Rootfs) -> String {
-    let mut key = String::new();
-    for (path, node) in rootfs.iter() {
-        let content = match node {
-            Node::File(_, content) => digest(content),
-            Node::Symlink(target) => target.clone(),
-            Node::Directory(_) => String::new(),
-        };
-        key.push_str(&format!("{path}={content}\n"));
-    }
-    key
+    let line = |(path, node): (&str, &Node)| match node {
+        Node::File(mode, content) => format!("{path} {mode:o} {}\n", digest(content)),
+        Node::Symlink(target) => format!("{path} -> {target}\n"),
+        Node::Directory(mode) => format!("{path}/ {mode:o}\n"),
+    };
+    rootfs.iter().map(line).collect()
 }
 
 #[cfg(test)]

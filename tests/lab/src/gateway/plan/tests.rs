@@ -37,6 +37,7 @@ fn slice(namespace: &str, service: &str, manager: &str, addresses: &[(&str, bool
     }))
 }
 
+#[allow(clippy::needless_pass_by_value)] // reads better where it is called
 fn route(namespace: &str, name: &str, age: &str, host: &str, rules: Value) -> Arc<HTTPRoute> {
     object(json!({
         "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute",
