@@ -29,8 +29,12 @@ pub struct Child {
     pub vdc_uid: Option<String>,
     /// The hall it is labelled for.
     pub hall_uid: Option<String>,
+    /// Its resourceVersion, which API servers of one cluster let compare.
+    pub version: u64,
     /// Somebody has asked for its deletion.
     pub deleting: bool,
+    /// It is not there any more: this is what it was, and `version` is that of its end.
+    pub gone: bool,
     json: Box<str>,
 }
 
@@ -41,6 +45,19 @@ impl Child {
         serde_json::from_str(&self.json).unwrap_or(Value::Null)
     }
 
+    fn end(&self, version: u64) -> Self {
+        Self {
+            key: self.key.clone(),
+            uid: self.uid.clone(),
+            vdc_uid: self.vdc_uid.clone(),
+            hall_uid: self.hall_uid.clone(),
+            version,
+            deleting: self.deleting,
+            gone: true,
+            json: self.json.clone(),
+        }
+    }
+
     fn new(kind: &ApiKind, mut object: DynamicObject) -> Self {
         object.managed_fields_mut().clear();
         let label = |name: &str| object.labels().get(name).cloned();
@@ -48,7 +65,9 @@ impl Child {
         Self {
             key: Key { kind: kind.clone(), namespace: object.namespace(), name: object.name_any() },
             uid: object.uid().unwrap_or_default(),
+            version: object.resource_version().and_then(|v| v.parse().ok()).unwrap_or_default(),
             deleting: object.metadata.deletion_timestamp.is_some(),
+            gone: false,
             vdc_uid,
             hall_uid,
             json: serde_json::to_string(&object).unwrap_or_default().into_boxed_str(),
@@ -211,7 +230,10 @@ impl<F: Fn(&Child)> Follower<F> {
                     }
                 }
                 Ok(Some(Event::Apply(object))) => self.put(Child::new(&self.kind, object)),
-                Ok(Some(Event::Delete(object))) => self.remove(&Child::new(&self.kind, object).key),
+                Ok(Some(Event::Delete(object))) => {
+                    let last = Child::new(&self.kind, object);
+                    self.remove(&last.key, last.version);
+                }
                 Ok(None) => return,
                 Err(error) => {
                     self.metrics.watch_errors.with_label_values(&[self.kind.kind]).inc();
@@ -231,9 +253,9 @@ impl<F: Fn(&Child)> Follower<F> {
         (self.touched)(&child);
     }
 
-    fn remove(&self, key: &Key) {
+    fn remove(&self, key: &Key, version: u64) {
         if let Some(old) = self.write(|index| index.take(key)) {
-            (self.touched)(&old);
+            (self.touched)(&old.end(version));
         }
     }
 
@@ -242,7 +264,7 @@ impl<F: Fn(&Child)> Follower<F> {
             index.objects.keys().filter(|k| k.kind == self.kind && !listed.contains(*k)).cloned().collect()
         });
         for key in &gone {
-            self.remove(key);
+            self.remove(key, u64::MAX);
         }
     }
 

@@ -1,10 +1,13 @@
 //! The site's controllers: they make one site's slices true, also while the hub is away.
 //!
-//! `mirror` copies slices into records; `vdc` and `hall` act on records alone; `report` tells the hub how the
-//! site is. Deletion is said by a slice, never concluded from its absence.
+//! `mirror` copies slices into records; `vdc` and `hall` act on records alone and leave what they have to say in
+//! the `outbox`; `report` tells the hub how the site is. Deletion is said by a slice, never concluded from its absence.
 
+mod ensure;
 mod hall;
+mod memory;
 mod mirror;
+mod outbox;
 mod report;
 mod vdc;
 mod world;
@@ -48,6 +51,7 @@ struct Queues {
     mirror: Queue<Name>,
     vdcs: Queue<Name>,
     halls: Queue<Name>,
+    outbox: Queue<Name>,
     report: Queue<Name>,
 }
 
@@ -88,12 +92,14 @@ async fn work(site: SiteName, ends: Ends, context: Context, readiness: Readiness
     let (mirror_waker, mirror) = queue("site-mirror");
     let (vdcs_waker, vdcs) = queue("site-vdc");
     let (halls_waker, halls) = queue("site-hall");
+    let (outbox_waker, outbox) = queue("site-status");
     let (report_waker, report) = queue("site-report");
-    let wakers = Wakers { mirror: mirror_waker, vdcs: vdcs_waker, halls: halls_waker, report: report_waker };
+    let wakers =
+        Wakers { mirror: mirror_waker, vdcs: vdcs_waker, halls: halls_waker, outbox: outbox_waker, report: report_waker };
     let world = World::start(site, ends, context, wakers, stop).await?;
     readiness.set(true);
     tracing::info!("caches of the site are filled");
-    run_queues(Arc::new(world), Queues { mirror, vdcs, halls, report }, stop).await;
+    run_queues(Arc::new(world), Queues { mirror, vdcs, halls, outbox, report }, stop).await;
     anyhow::bail!("a controller stopped")
 }
 
@@ -112,6 +118,7 @@ async fn run_queues(world: Arc<World>, queues: Queues, stop: &CancellationToken)
         () = reconcile!(queues.mirror, mirror) => (),
         () = reconcile!(queues.vdcs, vdc) => (),
         () = reconcile!(queues.halls, hall) => (),
+        () = reconcile!(queues.outbox, outbox) => (),
         () = reconcile!(queues.report, report) => (),
         () = report::beat::beat(world.clone()) => (),
         () = report::canary::watch_over(world.clone()) => (),

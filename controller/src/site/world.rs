@@ -23,6 +23,8 @@ use yunting_crds::names::{SiteName, SliceKind, slice};
 use yunting_crds::{HallSlice, SliceRecord, VdcSlice, labels};
 use yunting_plan::object::{ApiKind, api_kind};
 
+use super::memory::Memory;
+use super::outbox::Outbox;
 use super::report::canary::Canary;
 use crate::cache::{Cache, Cached};
 use crate::children::{Child, Children, Watched};
@@ -53,6 +55,8 @@ pub(super) struct Wakers {
     pub(super) vdcs: Waker<Name>,
     /// By uid of the hall.
     pub(super) halls: Waker<Name>,
+    /// By name of the slice: its status is due at the hub.
+    pub(super) outbox: Waker<Name>,
     /// One key only.
     pub(super) report: Waker<Name>,
 }
@@ -64,7 +68,7 @@ impl Wakers {
     }
 
     /// By name of a slice or record: the VDC or hall it is about.
-    fn about(&self, name: &str) {
+    pub(super) fn about(&self, name: &str) {
         if let Some(uid) = name.strip_prefix("vdc-") {
             self.vdcs.wake(Name(uid.to_owned()));
         } else if let Some(uid) = name.strip_prefix("hall-") {
@@ -74,6 +78,7 @@ impl Wakers {
 
     fn slice(&self, name: &str) {
         self.mirror.wake(Name(name.to_owned()));
+        self.outbox.wake(Name(name.to_owned()));
         self.about(name);
     }
 
@@ -116,6 +121,10 @@ pub(super) struct World {
     pub(super) storage_classes: Cache<StorageClass>,
     /// Whether the site's API servers enforce Yunting's policies.
     pub(super) canary: Arc<Canary>,
+    /// What was just written and may not have come back yet.
+    pub(super) memory: Arc<Memory>,
+    /// Statuses on their way to the hub.
+    pub(super) outbox: Outbox,
     /// Version of the site's Kubernetes.
     pub(super) version: String,
     /// The site serves Gateway API.
@@ -186,9 +195,13 @@ impl World {
         let canary = Arc::new(Canary::default());
         let w = &wakers;
         let records = at_site.cluster({ let w = w.clone(); move |r: &SliceRecord| { w.slice(&r.name_any()); w.report(); } });
+        let memory = Arc::new(Memory::default());
         let children = Children::start(own, &kinds(serves_routes), &context.metrics, stop, {
-            let (w, records) = (w.clone(), records.clone());
-            move |child: &Child| touched(&w, &records, child)
+            let (w, records, memory) = (w.clone(), records.clone(), memory.clone());
+            move |child: &Child| {
+                memory.seen(child);
+                touched(&w, &records, child);
+            }
         });
         let vdc_slices = at_hub.namespaced({ let w = w.clone(); move |s: &VdcSlice| { w.slice(&s.name_any()); w.report(); } });
         let hall_slices = at_hub.namespaced({ let w = w.clone(); move |s: &HallSlice| { w.slice(&s.name_any()); w.report(); } });
@@ -213,7 +226,7 @@ impl World {
         wakers.report();
         Ok(Self {
             context, site, ends, wakers, records, vdc_slices, hall_slices, hub_secrets, reports, children, nodes,
-            storage_classes, canary, version, serves_routes,
+            storage_classes, canary, memory, outbox: Outbox::default(), version, serves_routes,
         })
     }
 

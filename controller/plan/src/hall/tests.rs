@@ -60,12 +60,10 @@ fn body<'a>(all: &'a [Object], kind: &str, prefix: &str) -> &'a Value {
 #[allow(clippy::needless_pass_by_value)] // reads better in tables
 fn changed(path: &str, value: Value) -> HallSliceSpec {
     let mut body = serde_json::to_value(bozhou()).unwrap();
-    match body.pointer_mut(path) {
-        Some(slot) => *slot = value,
-        None => {
-            let (parent, field) = path.rsplit_once('/').unwrap();
-            body.pointer_mut(parent).unwrap()[field] = value;
-        }
+    let (parent, field) = path.rsplit_once('/').unwrap();
+    match (body.pointer_mut(parent).unwrap(), field.parse::<usize>()) {
+        (Value::Array(list), Ok(i)) => list[i] = value,
+        (object, _) => object[field] = value,
     }
     serde_json::from_value(body).unwrap()
 }

@@ -97,7 +97,7 @@ fn own_vdc(slice: &ValidVdcSlice) -> NetworkPolicySpec {
 
 fn portal(slice: &ValidVdcSlice) -> NetworkPolicySpec {
     let gateway = NetworkPolicyPeer { namespace_selector: Some(named(labels::GATEWAY_NAMESPACE)), ..NetworkPolicyPeer::default() };
-    let networks = slice.gateway_networks.iter().map(|n| block(n, Vec::new()));
+    let networks = slice.gateway_networks.iter().map(|n| block(*n, &[]));
     let rule = NetworkPolicyIngressRule { from: Some(std::iter::once(gateway).chain(networks).collect()), ports: None };
     into(matching([(labels::ZONE, Zone::Portal.as_str())]), vec![rule])
 }
@@ -105,7 +105,7 @@ fn portal(slice: &ValidVdcSlice) -> NetworkPolicySpec {
 /// Declared networks, without what nobody may call. Zone `Data` calls nothing outside the VDC.
 fn egress(rules: &[Egress], site: &SiteFacts) -> NetworkPolicySpec {
     let rule = |e: &Egress| NetworkPolicyEgressRule {
-        to: Some(vec![block(&e.network, e.network.holes(&site.forbidden))]),
+        to: Some(vec![block(e.network, &e.network.holes(&site.forbidden))]),
         ports: Some(e.ports.iter().map(|p| port("TCP", *p)).collect()).filter(|p: &Vec<_>| !p.is_empty()),
     };
     let allowed = |e: &&Egress| !site.forbidden.iter().any(|f| f.contains(&e.network));
@@ -118,7 +118,7 @@ fn egress(rules: &[Egress], site: &SiteFacts) -> NetworkPolicySpec {
     out_of(selector, rules.iter().filter(allowed).map(rule).collect())
 }
 
-fn block(network: &Network, holes: Vec<Network>) -> NetworkPolicyPeer {
+fn block(network: Network, holes: &[Network]) -> NetworkPolicyPeer {
     let except: Vec<String> = holes.iter().map(ToString::to_string).collect();
     let ip_block = IPBlock { cidr: network.to_string(), except: Some(except).filter(|e: &Vec<_>| !e.is_empty()) };
     NetworkPolicyPeer { ip_block: Some(ip_block), ..NetworkPolicyPeer::default() }

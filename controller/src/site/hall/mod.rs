@@ -1,6 +1,63 @@
-//! Not built yet: being written.
+//! A hall at the site: observe → validate → plan → apply → status. A hall that is to be `Absent` is taken away in
+//! [`teardown`].
+
+mod apply;
+mod observe;
+mod secrets;
+mod status;
+mod teardown;
+mod trouble;
+mod validate;
+
+use super::ensure;
 use super::world::{Name, World};
+use crate::error::{Class, Classified};
 use crate::queue::Next;
-pub(super) async fn reconcile(_world: &World, _name: &Name) -> Result<Next, crate::writer::Error> {
-    Ok(Next::Wait)
+use crate::writer;
+
+/// Field manager of everything a hall becomes.
+const MANAGER: &str = "yunting/site-hall";
+
+/// Why a hall could not be carried out now.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    /// An object could not be made to stand.
+    #[error("cannot carry out the hall")]
+    Ensure(#[from] ensure::Error),
+    /// A removal failed.
+    #[error("cannot remove what the hall no longer needs")]
+    Remove(#[from] writer::Error),
+}
+
+impl Classified for Error {
+    fn class(&self) -> Class {
+        match self {
+            Self::Ensure(source) => source.class(),
+            Self::Remove(source) => source.class(),
+        }
+    }
+
+    fn label(&self) -> &'static str {
+        match self {
+            Self::Ensure(source) => source.label(),
+            Self::Remove(source) => source.label(),
+        }
+    }
+}
+
+/// One pass over one hall, by its uid.
+pub(super) async fn reconcile(world: &World, name: &Name) -> Result<Next, Error> {
+    let Some(seen) = observe::observe(world, &name.0) else { return Ok(Next::Wait) };
+    if seen.absent() {
+        let result = teardown::run(world, &seen).await;
+        status::gone(world, &seen, &result);
+        return result.map(|_| Next::Wait);
+    }
+    let valid = validate::validate(&seen);
+    let done = match &valid {
+        Ok(valid) => apply::apply(world, valid).await,
+        Err(_) => Ok(apply::Done::default()),
+    };
+    status::status(world, &seen, &valid, &done);
+    done.map(|_| Next::Wait)
 }

@@ -1,6 +1,77 @@
-//! Not built yet: being written.
+//! A VDC at the site: observe → validate → plan → apply by stages, then admission → status. A VDC that is to be
+//! `Absent` is taken away backwards in [`teardown`].
+
+mod apply;
+mod observe;
+mod status;
+mod teardown;
+mod validate;
+
+use super::ensure;
 use super::world::{Name, World};
+use crate::error::{Class, Classified};
 use crate::queue::Next;
-pub(super) async fn reconcile(_world: &World, _name: &Name) -> Result<Next, crate::writer::Error> {
-    Ok(Next::Wait)
+use crate::writer;
+
+pub(in crate::site) use apply::facts;
+pub(in crate::site) use validate::slice_of;
+
+/// Field manager of everything a VDC becomes.
+const MANAGER: &str = "yunting/site-vdc";
+
+/// Why a VDC could not be carried out now.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    /// An object could not be made to stand.
+    #[error("cannot carry out the VDC")]
+    Ensure(#[from] ensure::Error),
+    /// A removal failed.
+    #[error("cannot remove what the VDC no longer needs")]
+    Remove(#[from] writer::Error),
+    /// What is left could not be asked.
+    #[error("cannot list the pods of namespace {namespace}")]
+    List {
+        /// Which namespace.
+        namespace: String,
+        /// Why.
+        source: kube::Error,
+    },
+}
+
+impl Classified for Error {
+    fn class(&self) -> Class {
+        match self {
+            Self::Ensure(source) => source.class(),
+            Self::Remove(source) => source.class(),
+            Self::List { source, .. } => crate::error::class_of(source),
+        }
+    }
+
+    fn label(&self) -> &'static str {
+        match self {
+            Self::Ensure(source) => source.label(),
+            Self::Remove(source) => source.label(),
+            Self::List { .. } => "list",
+        }
+    }
+}
+
+/// One pass over one VDC, by its uid.
+pub(super) async fn reconcile(world: &World, name: &Name) -> Result<Next, Error> {
+    let Some(seen) = observe::observe(world, &name.0) else { return Ok(Next::Wait) };
+    if seen.absent() {
+        let result = teardown::run(world, &seen).await;
+        status::gone(world, &seen, &result);
+        return result.map(|left| left.next());
+    }
+    let valid = validate::validate(&seen);
+    let done = match &valid {
+        Ok(slice) => apply::apply(world, slice).await,
+        Err(_) => Ok(apply::Done::default()),
+    };
+    status::status(world, &seen, &valid, &done);
+    if world.memory.is_news(seen.uid(), seen.generation()) {
+        seen.wake_halls(world);
+    }
+    done.map(|_| Next::Wait)
 }

@@ -1,0 +1,113 @@
+//! Makes a hall's objects stand: first what may stand in a closed namespace, then what runs, in open ones only.
+
+use std::collections::{BTreeSet, HashSet};
+
+use yunting_plan::hall::{hall_objects, needs_open};
+use yunting_plan::object::{Key, Object};
+use yunting_plan::orphans::{self, Standing as Here};
+use yunting_plan::scope::Scope;
+use yunting_plan::vdc::admission::Admission;
+use yunting_crds::labels;
+
+use super::validate::Valid;
+use super::{Error, MANAGER, secrets};
+use crate::site::ensure::{self, label_of, namespace_key};
+use crate::site::memory::Standing;
+use crate::site::vdc::facts;
+use crate::site::world::World;
+
+/// What came of it, for the status.
+#[derive(Debug, Default)]
+pub(super) struct Done {
+    /// What is waited for before anything runs.
+    pub(super) waiting: Vec<String>,
+    /// More would have been removed than may go at once.
+    pub(super) stopped: Option<orphans::TooMany>,
+}
+
+/// Carries out one hall.
+pub(super) async fn apply(world: &World, valid: &Valid) -> Result<Done, Error> {
+    let Valid { hall, vdc } = valid;
+    let scope = Scope::hall(vdc, &hall.uid);
+    let mut done = Done::default();
+    let used: BTreeSet<&str> = hall.components.iter().map(|c| c.namespace.as_str()).collect();
+    let absent: Vec<&str> = used.iter().filter(|n| !exists(world, valid, n)).copied().collect();
+    if !absent.is_empty() {
+        done.waiting.push(format!("namespaces {} are not there yet", absent.join(", ")));
+        return Ok(done);
+    }
+    let secrets = secrets::gather(world, hall);
+    let mut objects = hall_objects(hall, vdc, &facts(world));
+    objects.retain(|o| world.serves_routes || o.key.kind.kind != "HTTPRoute");
+    let (late, early): (Vec<&Object>, Vec<&Object>) = objects.iter().partition(|o| needs_open(&o.key.kind));
+    let (after, before): (Vec<&Object>, Vec<&Object>) = early.into_iter().partition(|o| leads_in(o));
+    ensure::all(world, MANAGER, &scope, &secrets.objects.iter().collect::<Vec<_>>()).await?;
+    ensure::all(world, MANAGER, &scope, &before).await?;
+    let closed: HashSet<&str> = used.iter().filter(|n| !open(world, n)).copied().collect();
+    let may = |o: &&Object| may_write(world, o, &closed, secrets.missing.is_empty());
+    let (now, held): (Vec<&Object>, Vec<&Object>) = late.into_iter().partition(may);
+    ensure::all(world, MANAGER, &scope, &now).await?;
+    ensure::all(world, MANAGER, &scope, &after).await?;
+    if !held.is_empty() {
+        done.waiting = reasons(&closed, &secrets.missing);
+    }
+    done.stopped = remove_orphans(world, valid, &objects, &secrets.keys).await?;
+    Ok(done)
+}
+
+/// What leads to a workload or acts on it comes after it.
+fn leads_in(object: &Object) -> bool {
+    matches!(object.key.kind.kind, "HTTPRoute" | "HorizontalPodAutoscaler")
+}
+
+fn reasons(closed: &HashSet<&str>, missing: &[String]) -> Vec<String> {
+    let mut names: Vec<&str> = closed.iter().copied().collect();
+    names.sort_unstable();
+    let mut all: Vec<String> = names.iter().map(|n| format!("namespace {n} is closed; see the conditions of its VDC")).collect();
+    all.extend(missing.iter().map(|s| format!("Secret {s} has not come from the hub as it is meant")));
+    all
+}
+
+/// Stopping passes always. What would start pods waits for an open namespace and for its Secrets.
+fn may_write(world: &World, object: &Object, closed: &HashSet<&str>, secrets: bool) -> bool {
+    if matches!(ensure::standing(world, object), Standing::Stands) {
+        return true;
+    }
+    let there = world.children.get(&object.key).is_some();
+    if there && object.body.pointer("/spec/replicas").and_then(serde_json::Value::as_u64) == Some(0) {
+        return true;
+    }
+    let starts = object.key.kind.kind != "Service";
+    let in_closed = object.key.namespace.as_deref().is_some_and(|n| closed.contains(n));
+    !in_closed && (secrets || !starts)
+}
+
+fn exists(world: &World, valid: &Valid, name: &str) -> bool {
+    let child = world.children.get(&namespace_key(name));
+    child.is_some_and(|c| !c.deleting && c.vdc_uid.as_deref() == Some(valid.vdc.owner.uid.as_str()))
+}
+
+fn open(world: &World, name: &str) -> bool {
+    let child = world.children.get(&namespace_key(name));
+    child.is_some_and(|c| Admission::from_label(label_of(&c.value(), labels::ADMISSION).as_deref()) == Admission::Open)
+}
+
+async fn remove_orphans(
+    world: &World,
+    valid: &Valid,
+    objects: &[Object],
+    secrets: &[Key],
+) -> Result<Option<orphans::TooMany>, Error> {
+    let desired: BTreeSet<&Key> = objects.iter().map(|o| &o.key).chain(secrets).collect();
+    let children = world.children.of_hall(valid.hall.uid.as_str());
+    let leaving = orphans::leaving(children.iter().map(|c| Here { key: &c.key, deleting: c.deleting }), &desired);
+    // A component has up to nine objects; it is components that are counted.
+    let gone: Vec<_> = children.iter().filter(|c| leaving.contains(&c.key)).cloned().collect();
+    let units: BTreeSet<Option<String>> = gone.iter().map(|c| label_of(&c.value(), labels::COMPONENT)).collect();
+    if let Err(stopped) = orphans::breaker(units.len(), children.len()) {
+        tracing::error!(hall = %valid.hall.name, %stopped, "removal stopped");
+        return Ok(Some(stopped));
+    }
+    ensure::remove(world, &gone).await?;
+    Ok(None)
+}

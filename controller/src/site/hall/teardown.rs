@@ -1,0 +1,47 @@
+//! A hall goes: the way in first, then what runs, then, when its pods are gone, everything else with its volumes.
+//! Its network policies outlive its last pod.
+
+use std::sync::Arc;
+
+use super::Error;
+use super::observe::Seen;
+use crate::children::Child;
+use crate::site::ensure;
+use crate::site::world::World;
+
+/// What is left.
+pub(super) enum Left {
+    /// Nothing.
+    Nothing,
+    /// This is waited for.
+    Waiting(String),
+}
+
+/// Order of leaving; each step waits until the one before it is gone.
+fn step(child: &Child) -> u8 {
+    match child.key.kind.kind {
+        "HTTPRoute" | "HorizontalPodAutoscaler" => 0,
+        "Deployment" | "StatefulSet" => 1,
+        "Pod" => 2,
+        "PersistentVolumeClaim" => 3,
+        "NetworkPolicy" => 5,
+        _ => 4,
+    }
+}
+
+/// One step of it. Every removal is shown by a watch, which calls for the next.
+pub(super) async fn run(world: &World, seen: &Seen) -> Result<Left, Error> {
+    let all = world.children.of_hall(seen.uid());
+    let Some(now) = all.iter().map(|c| step(c)).min() else {
+        // Its VDC may have waited for it.
+        seen.wake_vdc(world);
+        return Ok(Left::Nothing);
+    };
+    let here: Vec<Arc<Child>> = all.into_iter().filter(|c| step(c) == now).collect();
+    let text = format!("{} of its {} are being removed", here.len(), here.first().map_or("objects", |c| c.key.kind.plural));
+    // Pods go with what made them; Kubernetes ends them in their own time.
+    if now != 2 {
+        ensure::remove(world, &here).await?;
+    }
+    Ok(Left::Waiting(text))
+}

@@ -1,0 +1,121 @@
+//! What was just written and may not have come back through a watch yet: no object is written twice because news is
+//! late, and one that the server prints in another text than ours is not written again and again.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::Instant;
+use yunting_plan::object::{Key, Object};
+
+use crate::children::{Child, Children};
+
+/// Time for which an object is believed to be there that no watch has shown. It may have been removed before its
+/// write was answered; a needless write is the worst of being wrong.
+const BELIEVED: Duration = Duration::from_secs(5);
+
+/// How a desired object stands.
+#[derive(Debug, Clone)]
+pub(super) enum Standing {
+    /// As desired.
+    Stands,
+    /// Not there.
+    Missing,
+    /// There, but different.
+    Differs(Arc<Child>),
+    /// On its way out.
+    Deleting,
+}
+
+struct Wrote {
+    version: u64,
+    at: Instant,
+    hash: String,
+    /// As written; given up when the watch has shown it.
+    body: Option<Arc<Value>>,
+}
+
+/// The writes of this process.
+#[derive(Default)]
+pub(super) struct Memory {
+    wrote: Mutex<HashMap<Key, Wrote>>,
+    /// Generation of the record by which halls last saw their VDC.
+    shown: Mutex<HashMap<String, i64>>,
+}
+
+impl Memory {
+    fn wrote(&self) -> MutexGuard<'_, HashMap<Key, Wrote>> {
+        // Nothing panics while it is held, so a poisoned lock still holds a whole map.
+        self.wrote.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How a desired object stands, by the watch and by what was written since.
+    pub(super) fn standing(&self, children: &Children, object: &Object) -> Standing {
+        let child = children.get(&object.key);
+        let seen = child.as_ref().map(|c| c.version);
+        if self.settled(object, seen) && child.as_ref().is_none_or(|c| !c.deleting) {
+            return Standing::Stands;
+        }
+        match child {
+            None => Standing::Missing,
+            Some(child) if child.deleting => Standing::Deleting,
+            Some(child) if object.stands_in(&child.value()) => Standing::Stands,
+            Some(child) => Standing::Differs(child),
+        }
+    }
+
+    /// Whether the last thing known of the object is that exactly this was written. The write's own version in the
+    /// watch is the object as written, whatever it looks like there; a later one has to be looked at.
+    fn settled(&self, object: &Object, seen: Option<u64>) -> bool {
+        let mut all = self.wrote();
+        let Some(wrote) = all.get_mut(&object.key) else { return false };
+        match seen {
+            Some(seen) if seen > wrote.version => {
+                all.remove(&object.key);
+                return false;
+            }
+            Some(seen) if seen == wrote.version => wrote.body = None,
+            None if wrote.at.elapsed() > BELIEVED => {
+                all.remove(&object.key);
+                return false;
+            }
+            _ => (),
+        }
+        wrote.hash == object.hash
+    }
+
+    /// A watch showed an object, or its end.
+    pub(super) fn seen(&self, child: &Child) {
+        let mut all = self.wrote();
+        if child.gone && all.get(&child.key).is_some_and(|w| w.version <= child.version) {
+            all.remove(&child.key);
+        }
+    }
+
+    /// The object: as written where the watch is behind, otherwise as the watch shows it.
+    pub(super) fn value(&self, children: &Children, key: &Key) -> Option<Arc<Value>> {
+        let child = children.get(key);
+        let seen = child.as_ref().map(|c| c.version).unwrap_or_default();
+        let ahead = self.wrote().get(key).filter(|w| w.version > seen).and_then(|w| w.body.clone());
+        ahead.or_else(|| child.map(|c| Arc::new(c.value())))
+    }
+
+    /// Remembers a write and the version it made.
+    pub(super) fn remember(&self, object: &Object, version: Option<&str>) {
+        let Some(version) = version.and_then(|v| v.parse().ok()) else { return };
+        let wrote = Wrote { version, at: Instant::now(), hash: object.hash.clone(), body: Some(Arc::new(object.body.clone())) };
+        self.wrote().insert(object.key.clone(), wrote);
+    }
+
+    /// The object has gone, or is written by other means: what was written before no longer counts.
+    pub(super) fn forget(&self, key: &Key) {
+        self.wrote().remove(key);
+    }
+
+    /// Whether a VDC's record is another than the halls in it were last woken for.
+    pub(super) fn is_news(&self, vdc_uid: &str, generation: i64) -> bool {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        shown.insert(vdc_uid.to_owned(), generation) != Some(generation)
+    }
+}

@@ -1,0 +1,159 @@
+//! Makes a VDC's objects stand, stage after stage, and opens its namespaces last. What must be closed is closed
+//! before anything else is touched.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use yunting_plan::object::{Key, Object};
+use yunting_plan::orphans::{self, Standing as Here};
+use yunting_plan::scope::Scope;
+use yunting_plan::vdc::admission::{Admission, Decision, Facts, QuotaSeen, admission, quota_seen};
+use yunting_plan::vdc::cidr::Network;
+use yunting_plan::vdc::{SiteFacts, Stage, Staged, ValidVdcSlice, namespace, vdc_objects};
+use yunting_crds::labels;
+
+use super::{Error, MANAGER};
+use crate::site::ensure::{self, namespace_key};
+use crate::site::memory::Standing;
+use crate::site::world::World;
+
+/// What came of it, for the status.
+#[derive(Debug, Default)]
+pub(super) struct Done {
+    /// Each namespace by its name at the site.
+    pub(super) decisions: BTreeMap<String, Decision>,
+    /// More would have been removed than may go at once.
+    pub(super) stopped: Option<orphans::TooMany>,
+    /// Namespaces that are no longer asked for and are kept, closed.
+    pub(super) left_over: BTreeSet<String>,
+}
+
+/// Carries out one slice.
+pub(super) async fn apply(world: &World, slice: &ValidVdcSlice) -> Result<Done, Error> {
+    let scope = Scope::vdc(slice);
+    let pass = Pass { world, slice, scope, facts: facts(world) };
+    let mut now = pass.labels();
+    pass.close_what_must(&mut now).await?;
+    let objects = vdc_objects(slice, &pass.facts, &now);
+    for stage in [Stage::Namespaces, Stage::Isolation, Stage::Limits, Stage::Openings, Stage::Access] {
+        let some: Vec<&Object> = objects.iter().filter(|s| s.stage == stage).map(|s| &s.object).collect();
+        ensure::all(world, MANAGER, &pass.scope, &some).await?;
+    }
+    let decisions = pass.decide(&objects, &now, true);
+    pass.open_what_may(&decisions).await?;
+    let left_over = pass.close_left_over().await?;
+    let stopped = pass.remove_orphans(&objects).await?;
+    Ok(Done { decisions, stopped, left_over })
+}
+
+struct Pass<'a> {
+    world: &'a World,
+    slice: &'a ValidVdcSlice,
+    scope: Scope,
+    facts: SiteFacts,
+}
+
+impl Pass<'_> {
+    /// What the namespaces' labels say now.
+    fn labels(&self) -> BTreeMap<String, Admission> {
+        let each = self.slice.namespaces.iter().map(|n| (n.at_site.clone(), self.label(&n.at_site)));
+        each.collect()
+    }
+
+    fn label(&self, name: &str) -> Admission {
+        Admission::from_label(ensure::label(self.world, &namespace_key(name), labels::ADMISSION).as_deref())
+    }
+
+    /// Judges every namespace by how its objects stand.
+    fn decide(&self, objects: &[Staged], now: &BTreeMap<String, Admission>, complete: bool) -> BTreeMap<String, Decision> {
+        let verified = self.world.canary.verified();
+        let doubt = (!verified).then(|| self.world.canary.statement().message);
+        let verdict = doubt.as_deref().map_or(Ok(()), Err);
+        let judge = |n: &yunting_plan::vdc::ValidNamespace| {
+            let facts = self.facts_of(&n.at_site, objects, now, complete);
+            let decision = admission(self.slice.state, verdict, &facts);
+            (n.at_site.clone(), decision)
+        };
+        self.slice.namespaces.iter().map(judge).collect()
+    }
+
+    fn facts_of(&self, name: &str, objects: &[Staged], now: &BTreeMap<String, Admission>, complete: bool) -> Facts {
+        let of = |stage: Stage| objects.iter().filter(move |s| s.stage == stage && s.object.key.namespace.as_deref() == Some(name));
+        let stands = |s: &Staged| matches!(ensure::standing(self.world, &s.object), Standing::Stands);
+        let quota = of(Stage::Limits).find(|s| s.object.key.kind.kind == "ResourceQuota");
+        let quota = quota.map_or(QuotaSeen::Missing, |s| match ensure::standing(self.world, &s.object) {
+            Standing::Missing | Standing::Deleting => QuotaSeen::Missing,
+            Standing::Differs(_) => QuotaSeen::Unconfirmed,
+            Standing::Stands => quota_seen(self.world.memory.value(&self.world.children, &s.object.key).as_deref()),
+        });
+        Facts {
+            now: now.get(name).copied().unwrap_or(Admission::Closed),
+            isolated: of(Stage::Isolation).all(stands),
+            quota,
+            complete,
+        }
+    }
+
+    /// Closes open namespaces that may not stay so; a namespace that is not there yet has nothing to close.
+    async fn close_what_must(&self, now: &mut BTreeMap<String, Admission>) -> Result<(), Error> {
+        let objects = vdc_objects(self.slice, &self.facts, now);
+        for (name, decision) in self.decide(&objects, now, false) {
+            let Decision::Closed(reasons) = decision else { continue };
+            if now.insert(name.clone(), Admission::Closed) == Some(Admission::Open) {
+                tracing::warn!(namespace = name, reasons = reasons.join("; "), "namespace is closed");
+                self.write(&name, Admission::Closed).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn open_what_may(&self, decisions: &BTreeMap<String, Decision>) -> Result<(), Error> {
+        for (name, decision) in decisions {
+            if *decision == Decision::Open {
+                self.write(name, Admission::Open).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn write(&self, name: &str, admission: Admission) -> Result<(), Error> {
+        let Some(n) = self.slice.namespaces.iter().find(|n| n.at_site == name) else { return Ok(()) };
+        let object = namespace::object(self.slice, n, admission);
+        ensure::one(self.world, MANAGER, &self.scope, &object).await.map_err(Error::from)
+    }
+
+    /// A namespace that the slice no longer names is closed and kept: what is in it may be data.
+    async fn close_left_over(&self) -> Result<BTreeSet<String>, Error> {
+        let mut all = super::teardown::namespaces(self.world, self.slice.owner.uid.as_str());
+        all.retain(|name| !self.slice.namespaces.iter().any(|n| n.at_site == *name));
+        for name in &all {
+            super::teardown::close(self.world, name).await?;
+        }
+        Ok(all)
+    }
+
+    /// Removes what stands in the VDC's namespaces for itself and is no longer planned.
+    async fn remove_orphans(&self, objects: &[Staged]) -> Result<Option<orphans::TooMany>, Error> {
+        let desired: BTreeSet<&Key> = objects.iter().map(|s| &s.object.key).collect();
+        let children = self.world.children.of_vdc(self.slice.owner.uid.as_str());
+        let own = |namespace: Option<&str>| self.slice.namespaces.iter().any(|n| Some(n.at_site.as_str()) == namespace);
+        let for_itself = children.iter().filter(|c| c.hall_uid.is_none() && own(c.key.namespace.as_deref()));
+        let here = for_itself.map(|c| Here { key: &c.key, deleting: c.deleting });
+        let leaving = orphans::leaving(here, &desired);
+        if let Err(stopped) = orphans::breaker(leaving.len(), children.len()) {
+            tracing::error!(%stopped, "removal stopped");
+            return Ok(Some(stopped));
+        }
+        let gone: Vec<_> = children.iter().filter(|c| leaving.contains(&c.key)).cloned().collect();
+        ensure::remove(self.world, &gone).await?;
+        Ok(None)
+    }
+}
+
+/// What plans are told of the site.
+pub(in crate::site) fn facts(world: &World) -> SiteFacts {
+    let mut facts = SiteFacts::new(world.site.clone());
+    let nodes = world.nodes.all();
+    let addresses = nodes.iter().filter_map(|n| n.status.as_ref()?.addresses.as_ref()).flatten();
+    facts.forbidden.extend(addresses.filter_map(|a| a.address.parse().ok()).map(Network::host));
+    facts
+}

@@ -1,0 +1,174 @@
+//! What is said of a VDC at this site. Nothing is `True` that was not seen.
+
+use std::fmt::Write as _;
+
+use yunting_crds::common::Quota;
+use yunting_crds::conditions::{
+    GONE, NETWORK_ISOLATED, QUOTA_ENFORCED, READY, State, Statement, TRANSPORT_ENCRYPTED, VOLUMES_ENCRYPTED, conditions,
+    reason, say,
+};
+use yunting_crds::site::NetworkKind;
+use yunting_crds::vdc_slice::SliceNamespaceStatus;
+use yunting_crds::vdc::Transport;
+use yunting_crds::{VdcSliceStatus, labels};
+use yunting_plan::object::{Key, api_kind};
+use yunting_plan::vdc::admission::{Admission, Decision, QuotaSeen, quota_seen};
+use yunting_plan::vdc::{Invalid, ValidNamespace, ValidVdcSlice, quota};
+
+use super::Error;
+use super::apply::Done;
+use super::observe::Seen;
+use super::teardown::Left;
+use crate::error::chain;
+use crate::site::ensure::{self, namespace_key};
+use crate::site::outbox::Status;
+use crate::site::world::World;
+
+/// Says how it stands.
+pub(super) fn status(world: &World, seen: &Seen, valid: &Result<ValidVdcSlice, Invalid>, done: &Result<Done, Error>) {
+    let (statements, namespaces) = match valid {
+        Err(invalid) => (vec![say(READY, State::False, reason::INVALID, invalid.to_string())], Vec::new()),
+        Ok(slice) => {
+            let namespaces: Vec<Shown> = slice.namespaces.iter().map(|n| Shown::of(world, n)).collect();
+            let statements = vec![ready(slice, &namespaces, done), enforced(&namespaces), isolated(slice), volumes(slice), transport(slice)];
+            (statements, namespaces.into_iter().map(|n| n.status).collect())
+        }
+    };
+    put(world, seen, &statements, namespaces);
+}
+
+/// Says how its removal stands.
+pub(super) fn gone(world: &World, seen: &Seen, result: &Result<Left, Error>) {
+    let statements = match result {
+        Ok(Left::Nothing) => vec![
+            say(GONE, State::True, reason::AS_ASKED, "nothing of the VDC is left at this site"),
+            say(READY, State::False, reason::DELETING, "gone from this site"),
+        ],
+        Ok(Left::Waiting(what) | Left::Pods(what)) => vec![
+            say(GONE, State::False, reason::DELETING, what.clone()),
+            say(READY, State::False, reason::DELETING, what.clone()),
+        ],
+        Err(error) => vec![
+            say(GONE, State::False, reason::APPLY_FAILED, chain(error)),
+            say(READY, State::False, reason::APPLY_FAILED, chain(error)),
+        ],
+    };
+    put(world, seen, &statements, Vec::new());
+}
+
+fn put(world: &World, seen: &Seen, statements: &[Statement], namespaces: Vec<SliceNamespaceStatus>) {
+    let before = world.outbox.before(world, &seen.name);
+    let generation = Some(seen.generation());
+    let status = VdcSliceStatus {
+        observed_generation: generation,
+        conditions: conditions(&before, statements, generation, &world.context.now()),
+        namespaces,
+    };
+    world.outbox.put(world, &seen.name, Status::Vdc(Box::new(status)));
+}
+
+/// What can be seen of a namespace.
+struct Shown {
+    status: SliceNamespaceStatus,
+    quota: QuotaSeen,
+    over: Option<String>,
+}
+
+impl Shown {
+    fn of(world: &World, n: &ValidNamespace) -> Self {
+        let key = Key {
+            kind: api_kind::<k8s_openapi::api::core::v1::ResourceQuota>(),
+            namespace: Some(n.at_site.clone()),
+            name: quota::QUOTA.to_owned(),
+        };
+        let value = world.memory.value(&world.children, &key);
+        let (hard, used) = value.as_deref().map(quota::read).unwrap_or_default();
+        let over = used.first_above(&hard).map(|e| format!("{}: {} {} used, {} allowed", n.name, e.kind, e.kind.print(e.asked), e.kind.print(e.limit)));
+        Self {
+            quota: quota_seen(value.as_deref()),
+            over,
+            status: SliceNamespaceStatus {
+                name: n.name.to_string(),
+                namespace: n.at_site.clone(),
+                admission: label(world, &n.at_site).as_str().to_owned(),
+                hard: Quota::from_amounts(&hard),
+                used: Quota::from_amounts(&used),
+            },
+        }
+    }
+}
+
+fn label(world: &World, namespace: &str) -> Admission {
+    Admission::from_label(ensure::label(world, &namespace_key(namespace), labels::ADMISSION).as_deref())
+}
+
+fn ready(slice: &ValidVdcSlice, namespaces: &[Shown], done: &Result<Done, Error>) -> Statement {
+    let not = |reason, message: String| say(READY, State::False, reason, message);
+    let done = match done {
+        Ok(done) => done,
+        Err(Error::Ensure(crate::site::ensure::Error::Scope(refused))) => return not(reason::NAME_COLLISION, refused.to_string()),
+        Err(error) => return not(reason::APPLY_FAILED, chain(error)),
+    };
+    if slice.state != yunting_crds::vdc::LifecycleState::Active {
+        return not(reason::LIFECYCLE, "the VDC is frozen or released: what runs goes on, nothing new is admitted".to_owned());
+    }
+    if let Some(stopped) = &done.stopped {
+        return not(reason::APPLY_FAILED, stopped.to_string());
+    }
+    let closed: Vec<String> = done.decisions.iter().filter_map(|(name, d)| why_closed(name, d)).collect();
+    if !closed.is_empty() {
+        return not(reason::IN_PROGRESS, closed.join("; "));
+    }
+    let mut text = format!("{} namespaces are open", namespaces.len());
+    if !done.left_over.is_empty() {
+        let names: Vec<&str> = done.left_over.iter().map(String::as_str).collect();
+        // Writing to a String cannot fail.
+        let _ = write!(text, "; no longer asked for, closed and kept: {}", names.join(", "));
+    }
+    say(READY, State::True, reason::AS_ASKED, text)
+}
+
+fn why_closed(name: &str, decision: &Decision) -> Option<String> {
+    match decision {
+        Decision::Open => None,
+        Decision::Closed(reasons) => Some(format!("namespace {name} is closed: {}", reasons.join(", "))),
+    }
+}
+
+fn enforced(namespaces: &[Shown]) -> Statement {
+    let over: Vec<&str> = namespaces.iter().filter_map(|n| n.over.as_deref()).collect();
+    if !over.is_empty() {
+        let text = format!("{}; nothing is stopped, nothing grows", over.join("; "));
+        return say(QUOTA_ENFORCED, State::False, reason::OVER_LIMIT, text);
+    }
+    let missing: Vec<&str> = namespaces.iter().filter(|n| n.quota != QuotaSeen::Confirmed).map(|n| n.status.name.as_str()).collect();
+    if missing.is_empty() {
+        return say(QUOTA_ENFORCED, State::True, reason::AS_ASKED, "the API server enforces every limit");
+    }
+    say(QUOTA_ENFORCED, State::False, reason::IN_PROGRESS, format!("the API server does not enforce the limits of {} yet", missing.join(", ")))
+}
+
+fn isolated(slice: &ValidVdcSlice) -> Statement {
+    match slice.network {
+        NetworkKind::None => say(NETWORK_ISOLATED, State::False, reason::PROVIDER_MISSING, "nothing at the site enforces network policies; they stand as objects only"),
+        NetworkKind::NetworkPolicy | NetworkKind::Node => {
+            say(NETWORK_ISOLATED, State::Unknown, reason::CONFIGURED, "policies stand; no probe has shown their effect")
+        }
+    }
+}
+
+fn volumes(slice: &ValidVdcSlice) -> Statement {
+    let class = slice.storage_class.as_deref().unwrap_or("none");
+    if slice.storage_encrypted {
+        return say(VOLUMES_ENCRYPTED, State::Unknown, reason::CONFIGURED, format!("StorageClass {class} encrypts each volume; no probe has shown it"));
+    }
+    say(VOLUMES_ENCRYPTED, State::False, reason::PROVIDER_MISSING, format!("StorageClass {class} does not encrypt"))
+}
+
+fn transport(slice: &ValidVdcSlice) -> Statement {
+    let text = match slice.transport {
+        Transport::Required => "the site has no tunnel to others: nothing of the VDC may cross sites",
+        Transport::Preferred => "the site has no tunnel to others",
+    };
+    say(TRANSPORT_ENCRYPTED, State::False, reason::PROVIDER_MISSING, text)
+}

@@ -1,0 +1,125 @@
+//! A VDC goes backwards: closed first, then its halls, then every pod, then the namespaces with their policies.
+//! Network rules stand until the last pod is gone. Each wait names what it waits for.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{Namespace, Pod};
+use kube::api::ListParams;
+use kube::{Api, ResourceExt};
+use serde_json::json;
+use yunting_crds::SliceRecord;
+use yunting_crds::common::Desired;
+use yunting_crds::labels;
+use yunting_plan::object::{Key, api_kind};
+
+use super::Error;
+use super::observe::Seen;
+use crate::children::Child;
+use crate::queue::Next;
+use crate::site::ensure::{self, namespace_key};
+use crate::site::world::World;
+use crate::writer;
+
+/// Time after which pods are counted again: those of people are in no watch of ours.
+const COUNT: Duration = Duration::from_secs(1);
+/// Most pods that are looked at in one step.
+const PAGE: u32 = 100;
+/// Most names in a message.
+const NAMES: usize = 5;
+
+/// What is left.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Left {
+    /// Nothing: everything of the VDC is gone.
+    Nothing,
+    /// This is waited for; a watch tells when it is gone.
+    Waiting(String),
+    /// These pods are waited for.
+    Pods(String),
+}
+
+impl Left {
+    /// When to look again.
+    pub(super) fn next(&self) -> Next {
+        match self {
+            Self::Nothing | Self::Waiting(_) => Next::Wait,
+            Self::Pods(_) => Next::After(COUNT),
+        }
+    }
+}
+
+/// One step of it.
+pub(super) async fn run(world: &World, seen: &Seen) -> Result<Left, Error> {
+    let namespaces = namespaces(world, seen.uid());
+    for namespace in &namespaces {
+        close(world, namespace).await?;
+    }
+    let halls: Vec<String> = world.halls_of(seen.uid()).iter().filter(|r| !hall_gone(world, r)).map(|r| hall_name(r)).collect();
+    if !halls.is_empty() {
+        return Ok(Left::Waiting(format!("halls {} are still here; they go first", some(&halls))));
+    }
+    let pods = end_pods(world, &namespaces).await?;
+    if !pods.is_empty() {
+        return Ok(Left::Pods(format!("pods are ending: {}", some(&pods))));
+    }
+    let children: Vec<Arc<Child>> = namespaces.iter().filter_map(|n| world.children.get(&namespace_key(n))).collect();
+    ensure::remove(world, &children).await?;
+    if namespaces.is_empty() {
+        return Ok(Left::Nothing);
+    }
+    let names: Vec<String> = namespaces.into_iter().collect();
+    Ok(Left::Waiting(format!("namespaces {} are being emptied by Kubernetes", some(&names))))
+}
+
+/// Namespaces that carry the VDC's uid.
+pub(super) fn namespaces(world: &World, uid: &str) -> BTreeSet<String> {
+    let kind = api_kind::<Namespace>();
+    world.children.of_vdc(uid).into_iter().filter(|c| c.key.kind == kind).map(|c| c.key.name.clone()).collect()
+}
+
+/// Ends every pod, whoever made it: the namespace is closed, so none comes after.
+async fn end_pods(world: &World, namespaces: &BTreeSet<String>) -> Result<Vec<String>, Error> {
+    let mut names = Vec::new();
+    for namespace in namespaces {
+        let api: Api<Pod> = Api::namespaced(world.ends.own.client.clone(), namespace);
+        let list = api.list_metadata(&ListParams::default().limit(PAGE)).await;
+        let list = list.map_err(|source| Error::List { namespace: namespace.clone(), source })?;
+        for pod in list.items {
+            let key = Key { kind: api_kind::<Pod>(), namespace: Some(namespace.clone()), name: pod.name_any() };
+            if pod.metadata.deletion_timestamp.is_none() {
+                world.ends.writer.delete(&key, pod.metadata.uid.as_deref().unwrap_or_default()).await?;
+            }
+            names.push(format!("{namespace}/{}", key.name));
+        }
+    }
+    Ok(names)
+}
+
+fn hall_gone(world: &World, record: &SliceRecord) -> bool {
+    let hall = record.spec.hall.as_ref();
+    hall.is_some_and(|h| h.desired == Desired::Absent && world.children.of_hall(&h.source.uid).is_empty())
+}
+
+fn hall_name(record: &SliceRecord) -> String {
+    record.spec.hall.as_ref().map_or_else(|| record.name_any(), |h| h.source.name.clone())
+}
+
+fn some(names: &[String]) -> String {
+    let more = names.len().saturating_sub(NAMES);
+    let text = names.iter().take(NAMES).cloned().collect::<Vec<_>>().join(", ");
+    if more == 0 { text } else { format!("{text} and {more} more") }
+}
+
+/// Closes a namespace that carries our labels, whatever the slice says of it.
+pub(super) async fn close(world: &World, name: &str) -> Result<(), writer::Error> {
+    let key = namespace_key(name);
+    if ensure::label(world, &key, labels::ADMISSION).is_none_or(|l| l == labels::ADMISSION_CLOSED) {
+        return Ok(());
+    }
+    tracing::info!(namespace = name, "namespace is closed: it is no longer asked for");
+    world.memory.forget(&key);
+    let patch = json!({"metadata": {"labels": {labels::ADMISSION: labels::ADMISSION_CLOSED}}});
+    world.ends.writer.merge(&key, &patch).await.map(drop)
+}
