@@ -19,7 +19,7 @@ use yunting_lab::pki::{Authority, Pair, Subject};
 use yunting_lab::progress::Progress;
 
 /// How long one program may take to become ready. A busy machine with two cores needs a tenth of it.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Time between looks at something that is waited for.
 const LOOK: Duration = Duration::from_millis(50);
 /// Whom the server knows as its administrator; tests speak for others by impersonation.
@@ -170,7 +170,9 @@ impl Place<'_> {
         command.args(["--pdeathsig", "KILL", "--"]).arg(&program);
         command.args(flags.iter().map(|(flag, value)| format!("--{flag}={value}")));
         command.current_dir(self.directory).stdin(Stdio::null()).stderr(output.try_clone()?).stdout(output);
-        let child = command.spawn().with_context(|| format!("cannot start {}", program.display()))?;
+        let child = command
+            .spawn()
+            .with_context(|| format!("cannot start {} by setpriv (util-linux)", program.display()))?;
         Ok(Process { name, child, log })
     }
 }

@@ -13,7 +13,7 @@ use crate::objects::{claim, config_map, network_policy, pod, role_binding, secre
 use crate::site_fixtures::{UID, limit_range, namespace, restricted};
 
 /// For what a controller does by and by.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Somebody who asks, with the rights that the manifests give.
 pub struct As<'a> {
