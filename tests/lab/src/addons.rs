@@ -17,7 +17,7 @@ use crate::state::State;
 use crate::stock::Stock;
 
 const COREDNS: &str = include_str!("../cluster/coredns.yaml");
-const DNS_READY: Duration = Duration::from_secs(120);
+const DNS_READY: Duration = Duration::from_mins(2);
 
 /// Applies them at a site and waits until they work.
 pub async fn ensure(lab: &Lab, state: &State, stock: &Stock, site: &Site) -> Result<()> {

@@ -155,7 +155,7 @@ fn link(target: &Path, link: &Path) -> Result<()> {
         return Ok(());
     }
     match fs::remove_file(link) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(Error::io("replace", link)(e)),
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io("replace", link)(e)),
         _ => symlink(target, link).map_err(Error::io("link", link)),
     }
 }

@@ -106,7 +106,7 @@ fn serve(netns: &str, forwards: Vec<Forward>) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(Error::io("serve forwards from", &path))?;
     runtime.block_on(async {
-        let accept = forwards.into_iter().map(|forward| forward.accept());
+        let accept = forwards.into_iter().map(Forward::accept);
         futures::future::try_join_all(accept).await.map(drop).map_err(Error::io("serve forwards from", &path))
     })
 }

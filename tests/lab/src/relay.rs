@@ -84,7 +84,7 @@ pub fn run(lab: &Lab, site: &Site, delay: Duration) -> Result<()> {
         [(Arc::clone(&near), Arc::clone(&far)), (far, near)].map(|(from, to)| direction(from, to, delay));
     let ready = ready_file(lab, site);
     std::fs::write(&ready, format!("{} ms", delay.as_millis())).map_err(Error::io("write", &ready))?;
-    for handle in threads.into_iter().flatten() {
+    for handle in threads {
         let ended = handle.join().map_err(|_| std::io::Error::other("it crashed"));
         ended.flatten().map_err(Error::io("relay frames of", &site.name))?;
     }
@@ -96,12 +96,15 @@ fn tap(name: &str) -> Result<Arc<SyncDevice>> {
     device.map(Arc::new).map_err(Error::io("make the TAP device", name))
 }
 
-type Thread = thread::JoinHandle<std::io::Result<()>>;
-
-/// Two threads per direction: one reads and stamps, one waits and writes.
-fn direction(from: Arc<SyncDevice>, to: Arc<SyncDevice>, delay: Duration) -> [Thread; 2] {
+/// Two threads per direction: one reads and stamps, one waits and writes. The reader ends with the device.
+fn direction(
+    from: Arc<SyncDevice>,
+    to: Arc<SyncDevice>,
+    delay: Duration,
+) -> thread::JoinHandle<std::io::Result<()>> {
     let (send, receive) = sync_channel(QUEUE);
-    [thread::spawn(move || read(&from, &send, delay)), thread::spawn(move || write(&to, &receive))]
+    thread::spawn(move || write(&to, &receive));
+    thread::spawn(move || read(&from, &send, delay))
 }
 
 type Frame = (Instant, Vec<u8>);
@@ -119,13 +122,12 @@ fn read(from: &SyncDevice, queue: &SyncSender<Frame>, delay: Duration) -> std::i
     }
 }
 
-fn write(to: &SyncDevice, queue: &Receiver<Frame>) -> std::io::Result<()> {
+fn write(to: &SyncDevice, queue: &Receiver<Frame>) {
     while let Ok((due, frame)) = queue.recv() {
         thread::sleep(due.saturating_duration_since(Instant::now()));
         // A device that is down refuses: the frame is lost, the line goes on.
         let _ = to.send(&frame);
     }
-    Ok(())
 }
 
 fn small_bridge(site: &Site) -> String {

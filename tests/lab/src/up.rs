@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// How long a site may take from power to Ready. Three sites on two loaded cores need about 60 s.
-const SITE_READY: Duration = Duration::from_secs(300);
+const SITE_READY: Duration = Duration::from_mins(5);
 /// How often a process may end before it counts as broken.
 const TRIES: u32 = 8;
 
