@@ -102,6 +102,10 @@ async fn work(
     readiness.set(true);
     tracing::info!("caches are filled");
     run_queues(Arc::new(world), queues, stop).await;
+    if stop.is_cancelled() {
+        // The queues ended because they were asked to: who asked goes on with the orderly stop.
+        std::future::pending::<()>().await;
+    }
     anyhow::bail!("a controller stopped")
 }
 

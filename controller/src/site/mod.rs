@@ -100,6 +100,10 @@ async fn work(site: SiteName, ends: Ends, context: Context, readiness: Readiness
     readiness.set(true);
     tracing::info!("caches of the site are filled");
     run_queues(Arc::new(world), Queues { mirror, vdcs, halls, outbox, report }, stop).await;
+    if stop.is_cancelled() {
+        // The queues ended because they were asked to: who asked goes on with the orderly stop.
+        std::future::pending::<()>().await;
+    }
     anyhow::bail!("a controller stopped")
 }
 
