@@ -3,18 +3,17 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use kube::ResourceExt;
+
 use crate::client;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::manifests::{self, Variables};
 use crate::progress::Progress;
 use crate::site::control::{Request, ask};
-use crate::site::node::share;
 use crate::site::parts::CONTROLLERS;
-use crate::spec::{Lab, Site};
+use crate::spec::{Lab, SITES, Site};
 use crate::state::State;
 use crate::stock::Stock;
-
-const SITE_OBJECT: &str = include_str!("../cluster/site-object.yaml");
 
 /// The checkout that has `crds/yaml` and `install`: `$YUNTING_TREE`, or where this program was built.
 pub fn tree() -> PathBuf {
@@ -49,10 +48,13 @@ async fn hub(lab: &Lab, state: &State, stock: &Stock) -> Result<()> {
         let objects = manifests::read_dir(&tree().join(dir), &variables(lab, state, stock, &lab.sites[0]))?;
         manifests::apply(&client, &objects).await?;
     }
-    for site in &lab.sites {
-        let objects = manifests::parse("the Site object", SITE_OBJECT, &variables(lab, state, stock, site))?;
-        manifests::apply(&client, &objects).await?;
-    }
+    // The sample's Sites: the demo applies the same file, so the two never differ.
+    let path = tree().join("crds/samples/bozhou/lab/1-sites.yaml");
+    let text = std::fs::read_to_string(&path).map_err(Error::io("read the Sites", &path))?;
+    let name = path.display().to_string();
+    let mut sites = manifests::parse(&name, &text, &variables(lab, state, stock, &lab.sites[0]))?;
+    sites.retain(|object| lab.site(&object.name_any()).is_ok());
+    manifests::apply(&client, &sites).await?;
     Ok(())
 }
 
@@ -70,28 +72,18 @@ pub fn controllers(lab: &Lab, state: &State, run: bool) -> Result<()> {
 
 /// What `${name}` stands for in manifests of a site.
 pub fn variables(lab: &Lab, state: &State, stock: &Stock, site: &Site) -> Variables {
-    let (cpu, memory) = share(lab.sites.len());
     let own = [
         ("lab", lab.name.clone()),
         ("site", site.name.clone()),
-        ("site_display_name", display_name(site).into()),
-        ("site_address", site.address().to_string()),
-        ("site_cpu", format!("{cpu}m")),
-        ("site_memory", format!("{memory}Ki")),
         ("node", site.node()),
-        ("node_pod_address", site.pods().replace(".0.0/16", ".0.1")),
         ("dns_service", site.dns_service().to_string()),
-        ("gateway_port", state.ports.gateway(site).to_string()),
     ];
     let mut variables = stock.variables();
     variables.extend(own.map(|(name, value)| (name.to_owned(), value)));
-    variables
-}
-
-fn display_name(site: &Site) -> &'static str {
-    match site.index {
-        1 => "谯城数据中心",
-        2 => "涡阳数据中心",
-        _ => "蒙城数据中心",
+    // All of them: a manifest may speak of a site that this lab does not have.
+    for (index, name) in (1_u8..).zip(SITES) {
+        let port = state.ports.gateway(&Site { name: name.into(), index });
+        variables.insert(format!("gateway-{name}"), format!("127.0.0.1:{port}"));
     }
+    variables
 }

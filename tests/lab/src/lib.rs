@@ -23,6 +23,7 @@ pub mod install;
 pub mod issuer;
 pub mod kubeconfig;
 pub mod limits;
+pub mod local_path;
 pub mod manifests;
 pub mod packages;
 pub mod pki;
