@@ -1,6 +1,7 @@
 //! The API servers of a site, its own and the hub's, with what stands beside each.
 
 use super::bootstrap::FirstObjects;
+use super::etcd_auth::EtcdAuth;
 use super::process::{Plan, Prepare, Process, Ready, flags, text};
 use crate::error::{Error, Result};
 use crate::issuer;
@@ -121,13 +122,10 @@ fn hub_api(plan: &Plan) -> Process {
     ]));
     Process::new("hub-apiserver", plan.bin("kube-apiserver"), args)
         .after(&["hub-etcd", "issuer"])
-        .prepare(Prepare::Objects(FirstObjects::new(
-            plan,
-            HUB_ETCD,
-            "hub-etcd-ca.crt",
-            "hub-etcd-client",
-            false,
-        )))
+        .prepare(Prepare::Hub(
+            FirstObjects::new(plan, HUB_ETCD, "hub-etcd-ca.crt", "hub-etcd-client", false),
+            EtcdAuth::new(plan),
+        ))
         .ready(Ready::Https(HUB_API_PORT, "/readyz"))
 }
 

@@ -8,6 +8,7 @@ pub mod boot;
 pub mod bootstrap;
 pub mod control;
 pub mod etcd;
+pub mod etcd_auth;
 pub mod health;
 pub mod init;
 pub mod node;

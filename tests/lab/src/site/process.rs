@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::bootstrap::FirstObjects;
+use super::etcd_auth::EtcdAuth;
 use crate::error::Result;
 use crate::spec::{Lab, Site, SiteDir};
 use crate::stock::{self, Stock};
@@ -32,6 +33,8 @@ pub enum Prepare {
     Nothing,
     /// These objects must be in etcd.
     Objects(FirstObjects),
+    /// These objects must be in the hub's etcd, and access control on.
+    Hub(FirstObjects, EtcdAuth),
     /// The lab's images must be in containerd.
     Images(Lab, SiteDir),
 }
@@ -42,6 +45,7 @@ impl Prepare {
         match self {
             Self::Nothing => Ok(()),
             Self::Objects(objects) => objects.write(),
+            Self::Hub(objects, auth) => auth.enable().and_then(|()| objects.write()),
             Self::Images(lab, dir) => stock::import_here(&Stock::read(lab)?, dir),
         }
     }
