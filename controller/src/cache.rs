@@ -18,7 +18,10 @@ use tokio_util::sync::CancellationToken;
 use crate::metrics::Metrics;
 
 /// A kind that can be cached.
-pub trait Cached: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static {}
+pub trait Cached:
+    Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static
+{
+}
 impl<K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static> Cached for K {}
 
 /// Watched copy of one kind.
@@ -139,7 +142,11 @@ fn understood<K: Cached>(event: Event<DeserializeGuard<K>>) -> Option<Event<K>> 
             Some(object)
         }
         Err(error) => {
-            let name = format!("{}/{}", error.metadata.namespace.unwrap_or_default(), error.metadata.name.unwrap_or_default());
+            let name = format!(
+                "{}/{}",
+                error.metadata.namespace.unwrap_or_default(),
+                error.metadata.name.unwrap_or_default()
+            );
             tracing::error!(kind = %K::kind(&()), name, error = error.error, "object cannot be read; it is left as it is");
             None
         }

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use futures::{StreamExt, TryStreamExt};
-use kube::core::DynamicObject;
+use kube::core::{DynamicObject, TypeMeta};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, ResourceExt};
@@ -60,6 +60,8 @@ impl Child {
 
     fn new(kind: &ApiKind, mut object: DynamicObject) -> Self {
         object.managed_fields_mut().clear();
+        // The items of a LIST do not say what they are.
+        object.types = Some(TypeMeta { api_version: kind.api_version(), kind: kind.kind.to_owned() });
         let label = |name: &str| object.labels().get(name).cloned();
         let (vdc_uid, hall_uid) = (label(labels::VDC_UID), label(labels::HALL_UID));
         Self {
@@ -150,7 +152,9 @@ impl Children {
             };
             let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource(kind));
             let config = match watched {
-                Watched::Ours => watcher::Config::default().labels(&format!("{}={}", labels::MANAGED_BY, labels::MANAGER)),
+                Watched::Ours => {
+                    watcher::Config::default().labels(&format!("{}={}", labels::MANAGED_BY, labels::MANAGER))
+                }
                 Watched::All => watcher::Config::default(),
             };
             let stop = stop.clone();
@@ -187,7 +191,8 @@ impl Children {
 
     /// Every object of one kind that a predicate selects, sorted by key.
     pub fn select(&self, kind: &ApiKind, predicate: impl Fn(&Child) -> bool) -> Vec<Arc<Child>> {
-        let mut some: Vec<_> = self.read(|i| i.objects.values().filter(|c| c.key.kind == *kind && predicate(c)).cloned().collect());
+        let mut some: Vec<_> = self
+            .read(|i| i.objects.values().filter(|c| c.key.kind == *kind && predicate(c)).cloned().collect());
         some.sort_by(|a, b| a.key.cmp(&b.key));
         some
     }
@@ -277,13 +282,26 @@ impl<F: Fn(&Child)> Follower<F> {
 mod tests {
     use super::*;
     use serde_json::json;
-    use yunting_plan::object::api_kind;
+    use yunting_plan::object::{Object, api_kind};
 
     fn child(name: &str, vdc: &str) -> Arc<Child> {
         let kind = api_kind::<k8s_openapi::api::core::v1::ConfigMap>();
         let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {
             "name": name, "namespace": "n", "uid": name, "labels": {labels::VDC_UID: vdc}}});
         Arc::new(Child::new(&kind, serde_json::from_value(object).unwrap()))
+    }
+
+    #[test]
+    fn an_item_of_a_list_stands_as_one_of_a_watch_does() {
+        let kind = api_kind::<k8s_openapi::api::core::v1::ConfigMap>();
+        let desired = Object::from_value(
+            kind.clone(),
+            json!({"metadata": {"name": "m", "namespace": "n"}, "data": {"k": "v"}}),
+        );
+        let mut item = desired.body.clone();
+        item.as_object_mut().unwrap().retain(|k, _| k != "apiVersion" && k != "kind");
+        let child = Child::new(&kind, serde_json::from_value(item).unwrap());
+        assert!(desired.stands_in(&child.value()));
     }
 
     #[test]

@@ -35,7 +35,10 @@ impl Context {
     /// Random bytes from the TLS provider's generator.
     pub fn random(&self, bytes: usize) -> Result<Vec<u8>, RandomFailed> {
         let mut buffer = vec![0; bytes];
-        rustls::crypto::aws_lc_rs::default_provider().secure_random.fill(&mut buffer).map_err(|_| RandomFailed)?;
+        rustls::crypto::aws_lc_rs::default_provider()
+            .secure_random
+            .fill(&mut buffer)
+            .map_err(|_| RandomFailed)?;
         Ok(buffer)
     }
 

@@ -90,7 +90,11 @@ impl Shared {
                 fresh,
             );
             old.cancel();
-            tracing::warn!(cluster = self.name, server = next % self.servers.len(), "moved to the next API server");
+            tracing::warn!(
+                cluster = self.name,
+                server = next % self.servers.len(),
+                "moved to the next API server"
+            );
         }
     }
 }
@@ -107,10 +111,12 @@ impl Servers {
     /// Reads a kubeconfig; each of its contexts is one API server of the cluster.
     pub async fn open(name: &'static str, path: &Path, metrics: Arc<Metrics>) -> Result<Self, Error> {
         let shown = path.display().to_string();
-        let kubeconfig = Kubeconfig::read_from(path).map_err(|source| Error::Read { path: shown.clone(), source })?;
+        let kubeconfig =
+            Kubeconfig::read_from(path).map_err(|source| Error::Read { path: shown.clone(), source })?;
         let mut servers = Vec::new();
         for context in kubeconfig.contexts.iter().map(|c| c.name.clone()) {
-            let options = KubeConfigOptions { context: Some(context.clone()), ..KubeConfigOptions::default() };
+            let options =
+                KubeConfigOptions { context: Some(context.clone()), ..KubeConfigOptions::default() };
             let mut config = Config::from_custom_kubeconfig(kubeconfig.clone(), &options)
                 .await
                 .map_err(|source| Error::Context { path: shown.clone(), context: context.clone(), source })?;
@@ -201,10 +207,15 @@ impl<B: HttpBody<Error: Into<BoxError>>> HttpBody for Era<B> {
     type Data = B::Data;
     type Error = BoxError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         match self.body.as_mut().poll_frame(cx) {
             Poll::Ready(frame) => Poll::Ready(frame.map(|f| f.map_err(Into::into))),
-            Poll::Pending => self.ended.as_mut().poll(cx).map(|()| Some(Err("the API server was left for another".into()))),
+            Poll::Pending => {
+                self.ended.as_mut().poll(cx).map(|()| Some(Err("the API server was left for another".into())))
+            }
         }
     }
 
@@ -234,7 +245,9 @@ mod tests {
 
     fn dead() -> Client {
         Client::new(
-            tower::service_fn(|_: Request<Body>| async { Err::<Response<Body>, _>(std::io::Error::other("refused")) }),
+            tower::service_fn(|_: Request<Body>| async {
+                Err::<Response<Body>, _>(std::io::Error::other("refused"))
+            }),
             "default",
         )
     }

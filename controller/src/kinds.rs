@@ -2,7 +2,9 @@
 
 use kube::{Resource, ResourceExt};
 use serde_json::{Value, json};
-use yunting_crds::{Bureau, Hall, HallSlice, Site, SiteReport, SliceRecord, VdcSlice, VirtualDataCenter, labels};
+use yunting_crds::{
+    Bureau, Hall, HallSlice, Site, SiteReport, SliceRecord, VdcSlice, VirtualDataCenter, labels,
+};
 use yunting_plan::object::{ApiKind, Object};
 
 use crate::writer::{Error, Writer, key_of};
@@ -50,7 +52,12 @@ pub fn object<K: Ours>(body: Value) -> Object {
 }
 
 /// Puts our finalizer on an object that has none.
-pub async fn add_finalizer<K: Ours>(writer: &Writer, kind: &ApiKind, object: &K, manager: &'static str) -> Result<(), Error> {
+pub async fn add_finalizer<K: Ours>(
+    writer: &Writer,
+    kind: &ApiKind,
+    object: &K,
+    manager: &'static str,
+) -> Result<(), Error> {
     if object.finalizers().iter().any(|f| f == labels::FINALIZER) {
         return Ok(());
     }
@@ -62,7 +69,9 @@ pub async fn add_finalizer<K: Ours>(writer: &Writer, kind: &ApiKind, object: &K,
 fn named(kind: &ApiKind, mut body: Value) -> Value {
     body["apiVersion"] = json!(kind.api_version());
     body["kind"] = json!(kind.kind);
-    if !kind.namespaced && let Some(metadata) = body["metadata"].as_object_mut() {
+    if !kind.namespaced
+        && let Some(metadata) = body["metadata"].as_object_mut()
+    {
         metadata.remove("namespace");
     }
     body

@@ -6,14 +6,14 @@
 
 use std::time::Duration;
 
+use futures::StreamExt;
+use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::api::PostParams;
 use kube::core::Request;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
-use futures::StreamExt;
-use jiff::Timestamp;
 use tokio::time::Instant;
 use yunting_plan::object::{Key, api_kind};
 
@@ -49,8 +49,16 @@ pub struct Leadership {
 
 impl Elector {
     /// For the Lease of that name.
-    pub fn new(client: Client, writer: Writer, context: Context, namespace: &str, name: &str, identity: &str) -> Self {
-        let key = Key { kind: api_kind::<Lease>(), namespace: Some(namespace.to_owned()), name: name.to_owned() };
+    pub fn new(
+        client: Client,
+        writer: Writer,
+        context: Context,
+        namespace: &str,
+        name: &str,
+        identity: &str,
+    ) -> Self {
+        let key =
+            Key { kind: api_kind::<Lease>(), namespace: Some(namespace.to_owned()), name: name.to_owned() };
         Self { client, writer, context, key, identity: identity.to_owned() }
     }
 
@@ -64,7 +72,9 @@ impl Elector {
                     self.context.metrics.leader.set(1);
                     return leadership;
                 }
-                Err(error) if error.class() == Class::Conflict => tracing::info!("another instance took the lead"),
+                Err(error) if error.class() == Class::Conflict => {
+                    tracing::info!("another instance took the lead")
+                }
                 Err(error) => {
                     tracing::warn!(error = chain(&error), "the lead could not be taken");
                     left();
@@ -86,7 +96,8 @@ impl Elector {
                     leadership.lease.metadata.resource_version = version;
                     renewed = Instant::now();
                 }
-                Ok(Err(error)) if matches!(&error, crate::writer::Error::Change { source: kube::Error::Api(s), .. } if s.code == 409) => {
+                Ok(Err(error)) if matches!(&error, crate::writer::Error::Change { source: kube::Error::Api(s), .. } if s.code == 409) =>
+                {
                     // Either another took it, or our own renewal was committed and its answer lost.
                     if !self.still_ours(&mut leadership).await {
                         return;
@@ -109,19 +120,27 @@ impl Elector {
 
     /// Gives the lead away at once, at an orderly stop: the next one need not wait.
     pub async fn release(&self) {
-        let Ok(Ok(mut lease)) = tokio::time::timeout(RENEW, self.api().get(&self.key.name)).await else { return };
+        let Ok(Ok(mut lease)) = tokio::time::timeout(RENEW, self.api().get(&self.key.name)).await else {
+            return;
+        };
         if holder(&lease) != Some(&self.identity) {
             return;
         }
         lease.metadata.managed_fields = None;
         lease.spec.get_or_insert_default().holder_identity = None;
-        if let Ok(Ok(_)) = tokio::time::timeout(RENEW, self.replace(&lease)).await { tracing::info!("the lead was given away") } else { tracing::info!("the lead could not be given away; it runs out") }
+        if let Ok(Ok(_)) = tokio::time::timeout(RENEW, self.replace(&lease)).await {
+            tracing::info!("the lead was given away")
+        } else {
+            tracing::info!("the lead could not be given away; it runs out")
+        }
     }
 
     async fn still_ours(&self, leadership: &mut Leadership) -> bool {
         let api = self.api();
         match tokio::time::timeout(RENEW, api.get(&self.key.name)).await {
-            Ok(Ok(lease)) if holder(&lease) == Some(&self.identity) && transitions(&lease) == leadership.term => {
+            Ok(Ok(lease))
+                if holder(&lease) == Some(&self.identity) && transitions(&lease) == leadership.term =>
+            {
                 leadership.lease = lease;
                 true
             }
@@ -136,7 +155,8 @@ impl Elector {
 
     /// Returns the Lease as it stood for a whole duration, or `None` when there is none.
     async fn wait_until_free(&self) -> Option<Lease> {
-        let mut watch = kube::runtime::watcher::watch_object(self.api(), &self.key.name).default_backoff().boxed();
+        let mut watch =
+            kube::runtime::watcher::watch_object(self.api(), &self.key.name).default_backoff().boxed();
         let mut seen: Option<Lease> = None;
         let mut deadline: Option<Instant> = None;
         loop {
@@ -209,7 +229,8 @@ impl Elector {
         verb: &'static str,
         request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
     ) -> Result<Option<String>, crate::writer::Error> {
-        let request = request.map_err(|source| crate::writer::Error::Build { key: Box::new(self.key.clone()), source })?;
+        let request = request
+            .map_err(|source| crate::writer::Error::Build { key: Box::new(self.key.clone()), source })?;
         self.writer.raw(&self.key, verb, request).await.map(|written| written.metadata.resource_version)
     }
 

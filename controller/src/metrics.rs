@@ -1,6 +1,8 @@
 //! Counters of one process. Labels come from closed sets; object names never.
 
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{
+    HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
 
 /// Counters of one process, on a registry of its own.
 pub struct Metrics {
@@ -24,20 +26,33 @@ pub struct Metrics {
 impl Metrics {
     /// Makes and registers every metric.
     pub fn new() -> Result<Self, prometheus::Error> {
-        let counter = |name: &str, help: &str, labels: &[&str]| IntCounterVec::new(Opts::new(name, help), labels);
+        let counter =
+            |name: &str, help: &str, labels: &[&str]| IntCounterVec::new(Opts::new(name, help), labels);
         let metrics = Self {
             registry: Registry::new(),
-            reconciles: counter("yunting_reconcile_total", "Reconciles by controller and result", &["controller", "result"])?,
+            reconciles: counter(
+                "yunting_reconcile_total",
+                "Reconciles by controller and result",
+                &["controller", "result"],
+            )?,
             duration: HistogramVec::new(
                 HistogramOpts::new("yunting_reconcile_duration_seconds", "Time of a reconcile")
                     .buckets(vec![0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0]),
                 &["controller"],
             )?,
             writes: counter("yunting_writes_total", "Mutating requests by kind and verb", &["kind", "verb"])?,
-            watch_errors: counter("yunting_watch_errors_total", "Watches that ended with an error", &["kind"])?,
+            watch_errors: counter(
+                "yunting_watch_errors_total",
+                "Watches that ended with an error",
+                &["kind"],
+            )?,
             queue: IntGaugeVec::new(Opts::new("yunting_queue_depth", "Keys waiting"), &["controller"])?,
             leader: IntGauge::new("yunting_leader", "1 while this process leads")?,
-            switches: counter("yunting_api_server_switches_total", "Switches between API servers", &["cluster"])?,
+            switches: counter(
+                "yunting_api_server_switches_total",
+                "Switches between API servers",
+                &["cluster"],
+            )?,
         };
         metrics.register()?;
         Ok(metrics)

@@ -30,7 +30,12 @@ struct Ops {
 }
 
 /// Serves until cancelled.
-pub async fn serve(listen: SocketAddr, metrics: Arc<Metrics>, ready: Readiness, stop: CancellationToken) -> std::io::Result<()> {
+pub async fn serve(
+    listen: SocketAddr,
+    metrics: Arc<Metrics>,
+    ready: Readiness,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
     let router = Router::new()
         .route("/metrics", get(render))
         .route("/healthz", get(async || "ok\n"))
@@ -58,7 +63,8 @@ async fn readyz(State(ops): State<Ops>) -> (StatusCode, &'static str) {
 /// Cancels on SIGTERM or SIGINT.
 pub async fn stop_on_signal(stop: CancellationToken) {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
         tracing::error!("signals cannot be watched; the process ends only by SIGKILL");
         return;
     };

@@ -123,8 +123,13 @@ impl<K: Clone + Eq + Hash> State<K> {
 
 impl<K: Clone + Eq + Hash + Display + Send + 'static> Queue<K> {
     /// Runs until cancelled or until a reconcile panics, then lets running reconciles end.
-    pub async fn run<F, Fut, E>(mut self, concurrency: usize, metrics: Arc<Metrics>, stop: CancellationToken, reconcile: F)
-    where
+    pub async fn run<F, Fut, E>(
+        mut self,
+        concurrency: usize,
+        metrics: Arc<Metrics>,
+        stop: CancellationToken,
+        reconcile: F,
+    ) where
         F: Fn(K) -> Fut + Send + 'static,
         Fut: Future<Output = Result<Next, E>> + Send + 'static,
         E: Classified + Send + 'static,
@@ -142,7 +147,10 @@ impl<K: Clone + Eq + Hash + Display + Send + 'static> Queue<K> {
                     (key, result, began.elapsed())
                 });
             }
-            metrics.queue.with_label_values(&[self.name]).set(i64::try_from(state.due.len()).unwrap_or(i64::MAX));
+            metrics
+                .queue
+                .with_label_values(&[self.name])
+                .set(i64::try_from(state.due.len()).unwrap_or(i64::MAX));
             let wait = state.next_due().filter(|_| tasks.len() < concurrency);
             tokio::select! {
                 () = stop.cancelled() => break,

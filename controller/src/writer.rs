@@ -68,9 +68,10 @@ pub enum Error {
 impl Classified for Error {
     fn class(&self) -> Class {
         match self {
-            Self::Apply { source, .. } | Self::Status { source, .. } | Self::Delete { source, .. } | Self::Change { source, .. } => {
-                class_of(source)
-            }
+            Self::Apply { source, .. }
+            | Self::Status { source, .. }
+            | Self::Delete { source, .. }
+            | Self::Change { source, .. } => class_of(source),
             Self::Build { .. } => Class::Terminal,
         }
     }
@@ -123,7 +124,12 @@ impl Writer {
             "metadata": {"name": key.name}, "status": status,
         });
         let request = Request::new(path(key))
-            .patch_subresource("status", &key.name, &PatchParams::apply(manager).force(), &Patch::Apply(&body))
+            .patch_subresource(
+                "status",
+                &key.name,
+                &PatchParams::apply(manager).force(),
+                &Patch::Apply(&body),
+            )
             .map_err(|source| build(key, source))?;
         self.send(key, "status", request).await.map_err(fail)
     }
@@ -138,15 +144,23 @@ impl Writer {
     }
 
     /// Sends any other request about an object through the one place that counts writes.
-    pub async fn raw(&self, key: &Key, verb: &'static str, request: http::Request<Vec<u8>>) -> Result<Written, Error> {
-        self.send(key, verb, request).await.map_err(|source| Error::Change { key: Box::new(key.clone()), source })
+    pub async fn raw(
+        &self,
+        key: &Key,
+        verb: &'static str,
+        request: http::Request<Vec<u8>>,
+    ) -> Result<Written, Error> {
+        self.send(key, verb, request)
+            .await
+            .map_err(|source| Error::Change { key: Box::new(key.clone()), source })
     }
 
     /// Deletes the object of exactly this uid; what is not there is deleted. Dependents go in the background.
     pub async fn delete(&self, key: &Key, uid: &str) -> Result<(), Error> {
         let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
         let params = DeleteParams::background().preconditions(preconditions);
-        let request = Request::new(path(key)).delete(&key.name, &params).map_err(|source| build(key, source))?;
+        let request =
+            Request::new(path(key)).delete(&key.name, &params).map_err(|source| build(key, source))?;
         self.metrics.writes.with_label_values(&[key.kind.kind, "delete"]).inc();
         match self.client.request_status::<DynamicObject>(request).await {
             Ok(_) => Ok(()),
@@ -155,7 +169,12 @@ impl Writer {
         }
     }
 
-    async fn send(&self, key: &Key, verb: &str, request: http::Request<Vec<u8>>) -> Result<Written, kube::Error> {
+    async fn send(
+        &self,
+        key: &Key,
+        verb: &str,
+        request: http::Request<Vec<u8>>,
+    ) -> Result<Written, kube::Error> {
         self.metrics.writes.with_label_values(&[key.kind.kind, verb]).inc();
         self.client.request(request).await
     }
@@ -207,7 +226,11 @@ mod tests {
             async move {
                 let (head, body) = request.into_parts();
                 let bytes = body.collect().await.unwrap().to_bytes();
-                let content = head.headers.get("content-type").map(|v| v.to_str().unwrap().to_owned()).unwrap_or_default();
+                let content = head
+                    .headers
+                    .get("content-type")
+                    .map(|v| v.to_str().unwrap().to_owned())
+                    .unwrap_or_default();
                 let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
                 seen.lock().unwrap().push((head.method.to_string(), head.uri.to_string(), content, body));
                 let answer = if code == 200 {
@@ -215,7 +238,12 @@ mod tests {
                 } else {
                     json!({"kind": "Status", "status": "Failure", "code": code, "reason": "x", "message": "refused"})
                 };
-                Ok::<_, Infallible>(Response::builder().status(code).body(Body::from(answer.to_string().into_bytes())).unwrap())
+                Ok::<_, Infallible>(
+                    Response::builder()
+                        .status(code)
+                        .body(Body::from(answer.to_string().into_bytes()))
+                        .unwrap(),
+                )
             }
         });
         (Writer::new(Client::new(service, "default"), Arc::new(Metrics::new().unwrap())), log)
@@ -223,7 +251,11 @@ mod tests {
 
     fn map() -> Object {
         Object::new(&ConfigMap {
-            metadata: ObjectMeta { name: Some("m".into()), namespace: Some("n".into()), ..ObjectMeta::default() },
+            metadata: ObjectMeta {
+                name: Some("m".into()),
+                namespace: Some("n".into()),
+                ..ObjectMeta::default()
+            },
             data: Some([("k".to_owned(), "v".to_owned())].into()),
             ..ConfigMap::default()
         })

@@ -138,7 +138,9 @@ impl Quota {
     /// As exact numbers; what is absent stays absent.
     pub fn amounts(&self) -> Result<Amounts, InvalidField> {
         let mut amounts = Amounts::new();
-        for (kind, text) in [(Kind::Cpu, &self.cpu), (Kind::Memory, &self.memory), (Kind::Storage, &self.storage)] {
+        for (kind, text) in
+            [(Kind::Cpu, &self.cpu), (Kind::Memory, &self.memory), (Kind::Storage, &self.storage)]
+        {
             if let Some(text) = text {
                 let amount = kind.parse(text).map_err(|source| InvalidField { field: kind, source })?;
                 amounts.set(kind, amount);
@@ -279,7 +281,12 @@ mod tests {
 
     #[test]
     fn a_quota_survives_the_way_through_numbers() {
-        let quota = Quota { cpu: Some("1500m".into()), memory: Some("3Gi".into()), pods: Some(4), ..Quota::default() };
+        let quota = Quota {
+            cpu: Some("1500m".into()),
+            memory: Some("3Gi".into()),
+            pods: Some(4),
+            ..Quota::default()
+        };
         assert_eq!(Quota::from_amounts(&quota.amounts().unwrap()), quota);
     }
 

@@ -135,7 +135,12 @@ const MESSAGE_MAX: usize = 1024;
 
 /// Turns statements into conditions. Times are taken from `before` unless the status flipped; conditions
 /// that are no longer stated go; the order is that of the types' names, so equal input gives equal output.
-pub fn conditions(before: &[Condition], statements: &[Statement], generation: Option<i64>, now: &Time) -> Vec<Condition> {
+pub fn conditions(
+    before: &[Condition],
+    statements: &[Statement],
+    generation: Option<i64>,
+    now: &Time,
+) -> Vec<Condition> {
     let mut list: Vec<Condition> = statements.iter().map(|s| condition(before, s, generation, now)).collect();
     list.sort_by(|a, b| a.type_.cmp(&b.type_));
     list

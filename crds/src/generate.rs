@@ -7,7 +7,9 @@ use kube::CustomResourceExt;
 use serde_json::json;
 
 use crate::conditions::{READY, reason};
-use crate::{Bureau, Hall, HallSlice, Site, SiteReport, SliceRecord, VdcSlice, VdcTemplate, VirtualDataCenter};
+use crate::{
+    Bureau, Hall, HallSlice, Site, SiteReport, SliceRecord, VdcSlice, VdcTemplate, VirtualDataCenter,
+};
 
 /// Where a CRD is installed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,7 +9,9 @@ use sha2::{Digest, Sha256};
 
 /// Why a string is not a name of the asked kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{what} {value:?} must be 1 to {max} lower-case letters, digits or '-', begin with a letter and end with a letter or digit")]
+#[error(
+    "{what} {value:?} must be 1 to {max} lower-case letters, digits or '-', begin with a letter and end with a letter or digit"
+)]
 pub struct InvalidName {
     what: &'static str,
     value: String,

@@ -51,7 +51,9 @@ impl Kind {
         let whole = match self {
             Self::Cpu if !amount.is_multiple_of(1000) => return Quantity(self.print(amount)),
             Self::Cpu => amount / 1000,
-            Self::Memory | Self::Storage if amount.trailing_zeros() >= 10 => return Quantity(self.print(amount)),
+            Self::Memory | Self::Storage if amount.trailing_zeros() >= 10 => {
+                return Quantity(self.print(amount));
+            }
             _ => amount,
         };
         Quantity(print_decimal(whole))
@@ -98,7 +100,10 @@ fn print_bytes(bytes: u64) -> String {
 fn print_decimal(number: u64) -> String {
     let units = [("E", 18), ("P", 15), ("T", 12), ("G", 9), ("M", 6), ("k", 3)];
     let unit = units.into_iter().find(|(_, power)| number != 0 && number.is_multiple_of(10u64.pow(*power)));
-    unit.map_or_else(|| number.to_string(), |(suffix, power)| format!("{}{suffix}", number / 10u64.pow(power)))
+    unit.map_or_else(
+        || number.to_string(),
+        |(suffix, power)| format!("{}{suffix}", number / 10u64.pow(power)),
+    )
 }
 
 /// Thousandths of the unit, rounded up.
@@ -278,7 +283,9 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_quantity() {
-        for text in ["", "-1", "1.2.3", ".", "Gi", "1GiB", "1 Gi", "0x10", "1e99", "99999999999999999999", "一"] {
+        for text in
+            ["", "-1", "1.2.3", ".", "Gi", "1GiB", "1 Gi", "0x10", "1e99", "99999999999999999999", "一"]
+        {
             assert!(Kind::Memory.parse(text).is_err(), "{text} was read");
         }
     }

@@ -90,7 +90,11 @@ fn default_dr_reserve() -> u32 {
 
 impl Default for Capacity {
     fn default() -> Self {
-        Self { declared: None, overcommit_percent: Overcommit::default(), dr_reserve_percent: default_dr_reserve() }
+        Self {
+            declared: None,
+            overcommit_percent: Overcommit::default(),
+            dr_reserve_percent: default_dr_reserve(),
+        }
     }
 }
 
@@ -213,7 +217,10 @@ pub struct IngressProvider {
     pub address: Option<String>,
     /// Networks from which the gateway reaches pods, where it does not run as pods of its own namespace.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 8), inner(length(max = 18), regex(pattern = r"^[0-9]{1,3}(\.[0-9]{1,3}){3}/[0-9]{1,2}$")))]
+    #[schemars(
+        length(max = 8),
+        inner(length(max = 18), regex(pattern = r"^[0-9]{1,3}(\.[0-9]{1,3}){3}/[0-9]{1,2}$"))
+    )]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub source_cidrs: Vec<String>,
 }

@@ -251,7 +251,11 @@ fn default_rotation() -> u32 {
 
 impl Default for Encryption {
     fn default() -> Self {
-        Self { key_provider: KeyProvider::default(), rotation_days: default_rotation(), transport: Transport::default() }
+        Self {
+            key_provider: KeyProvider::default(),
+            rotation_days: default_rotation(),
+            transport: Transport::default(),
+        }
     }
 }
 

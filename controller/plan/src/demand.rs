@@ -30,11 +30,18 @@ pub fn references(hall: &HallSpec, vdc: &VdcSpec) -> Result<(), Refusal> {
         let Some((_, access)) = namespace_of(component, vdc) else {
             let known: Vec<&str> = vdc.namespaces.iter().map(|n| n.name.as_str()).collect();
             let value = component.namespace.as_deref().unwrap_or_default();
-            let text = format!("{} {value:?} is no namespace of the VDC; it has {}", at("namespace"), known.join(", "));
+            let text = format!(
+                "{} {value:?} is no namespace of the VDC; it has {}",
+                at("namespace"),
+                known.join(", ")
+            );
             return Err(Refusal { reason: reason::REFERENCE, message: text });
         };
         if access == Access::Direct && component.kind == ComponentKind::Stateful {
-            return Err(invalid(format!("{}: stateful components live in HallsOnly namespaces, where nobody else can touch their volumes", at("namespace"))));
+            return Err(invalid(format!(
+                "{}: stateful components live in HallsOnly namespaces, where nobody else can touch their volumes",
+                at("namespace")
+            )));
         }
         calls(hall, component, &at)?;
         secrets(component, &at)?;
@@ -46,14 +53,27 @@ pub fn references(hall: &HallSpec, vdc: &VdcSpec) -> Result<(), Refusal> {
 fn calls(hall: &HallSpec, component: &Component, at: &impl Fn(&str) -> String) -> Result<(), Refusal> {
     for call in &component.calls {
         if let Some(shared) = &call.shared_service {
-            let text = format!("{}: sharedService {}/{} needs grants between VDCs, which are not built yet; remove the call", at("calls"), shared.vdc, shared.name);
+            let text = format!(
+                "{}: sharedService {}/{} needs grants between VDCs, which are not built yet; remove the call",
+                at("calls"),
+                shared.vdc,
+                shared.name
+            );
             return Err(Refusal { reason: reason::PROVIDER_MISSING, message: text });
         }
         let Some(name) = &call.component else { continue };
         match hall.components.iter().find(|c| c.name == *name) {
-            None => return Err(Refusal { reason: reason::REFERENCE, message: format!("{}: {name:?} is no component of this hall", at("calls")) }),
+            None => {
+                return Err(Refusal {
+                    reason: reason::REFERENCE,
+                    message: format!("{}: {name:?} is no component of this hall", at("calls")),
+                });
+            }
             Some(called) if called.ports.is_empty() => {
-                return Err(invalid(format!("{}: component {name:?} has no port to call; give it spec.components[].ports", at("calls"))));
+                return Err(invalid(format!(
+                    "{}: component {name:?} has no port to call; give it spec.components[].ports",
+                    at("calls")
+                )));
             }
             Some(_) => (),
         }
@@ -65,7 +85,12 @@ fn secrets(component: &Component, at: &impl Fn(&str) -> String) -> Result<(), Re
     for variable in &component.env {
         let Some(key) = &variable.secret_key else { continue };
         if !component.secret_refs.iter().any(|s| s.name == key.name) {
-            let text = format!("{}: variable {} reads Secret {:?}, which is not among secretRefs; add it there", at("env"), variable.name, key.name);
+            let text = format!(
+                "{}: variable {} reads Secret {:?}, which is not among secretRefs; add it there",
+                at("env"),
+                variable.name,
+                key.name
+            );
             return Err(Refusal { reason: reason::REFERENCE, message: text });
         }
     }
@@ -80,7 +105,10 @@ fn amounts_of(component: &Component) -> Result<Amounts, (&'static str, InvalidQu
     }
     Ok(Amounts::new()
         .with(Kind::Cpu, Kind::Cpu.parse(&component.resources.cpu).map_err(|e| ("resources.cpu", e))?)
-        .with(Kind::Memory, Kind::Memory.parse(&component.resources.memory).map_err(|e| ("resources.memory", e))?)
+        .with(
+            Kind::Memory,
+            Kind::Memory.parse(&component.resources.memory).map_err(|e| ("resources.memory", e))?,
+        )
         .with(Kind::Storage, storage))
 }
 
@@ -127,7 +155,9 @@ pub fn fits(
             let kind = excess.kind;
             let text = format!(
                 "{kind}: the hall asks {} in namespace {namespace} at site {site}, where {} of {} is taken by other halls of the VDC; ask for less (rollout surge counts) or have the VDC's quota raised",
-                kind.print(amounts.amount(kind)), kind.print(taken.amount(kind)), kind.print(excess.limit)
+                kind.print(amounts.amount(kind)),
+                kind.print(taken.amount(kind)),
+                kind.print(excess.limit)
             );
             return Err(Refusal { reason: reason::QUOTA_EXCEEDED, message: text });
         }
@@ -150,7 +180,10 @@ mod tests {
     }
 
     fn vdc() -> VdcSpec {
-        serde_json::from_value(json!({"namespaces": [{"name": "app"}, {"name": "sandbox", "access": "Direct"}]})).unwrap()
+        serde_json::from_value(
+            json!({"namespaces": [{"name": "app"}, {"name": "sandbox", "access": "Direct"}]}),
+        )
+        .unwrap()
     }
 
     fn component(name: &str, more: Value) -> Value {
@@ -162,7 +195,10 @@ mod tests {
     #[test]
     fn references_are_named_with_value_and_remedy() {
         let table = [
-            (json!({"namespace": "nope"}), "namespace \"nope\" is no namespace of the VDC; it has app, sandbox"),
+            (
+                json!({"namespace": "nope"}),
+                "namespace \"nope\" is no namespace of the VDC; it has app, sandbox",
+            ),
             (json!({"calls": [{"component": "ghost"}]}), "\"ghost\" is no component"),
             (json!({"calls": [{"sharedService": {"vdc": "x", "name": "y"}}]}), "not built yet"),
             (json!({"env": [{"name": "P", "secretKey": {"name": "s", "key": "k"}}]}), "not among secretRefs"),
@@ -177,26 +213,46 @@ mod tests {
 
     #[test]
     fn a_stateful_part_of_a_platinum_hall_asks_only_at_the_active_site() {
-        let db = component("db", json!({"kind": "Stateful", "replicas": 2, "volumes": [{"name": "d", "size": "1Gi", "mountPath": "/d"}]}));
-        let hall = hall(json!([component("web", json!({"replicas": 2, "ports": [{"name": "http", "port": 8080}]})), db]));
+        let db = component(
+            "db",
+            json!({"kind": "Stateful", "replicas": 2, "volumes": [{"name": "d", "size": "1Gi", "mountPath": "/d"}]}),
+        );
+        let hall = hall(json!([
+            component("web", json!({"replicas": 2, "ports": [{"name": "http", "port": 8080}]})),
+            db
+        ]));
         let active = &at_site(&hall, &vdc(), SiteRole::Active)["app"];
-        assert_eq!((active.amount(Kind::Cpu), active.amount(Kind::Pods), active.amount(Kind::Storage)), (500, 5, 2 << 30));
+        assert_eq!(
+            (active.amount(Kind::Cpu), active.amount(Kind::Pods), active.amount(Kind::Storage)),
+            (500, 5, 2 << 30)
+        );
         let member = &at_site(&hall, &vdc(), SiteRole::Member)["app"];
-        assert_eq!((member.amount(Kind::Cpu), member.amount(Kind::Storage), member.amount(Kind::Services)), (300, 0, 1));
+        assert_eq!(
+            (member.amount(Kind::Cpu), member.amount(Kind::Storage), member.amount(Kind::Services)),
+            (300, 0, 1)
+        );
     }
 
     #[test]
     fn an_excess_is_told_with_all_its_numbers() {
         let ns = |cpu| BTreeMap::from([("app".to_owned(), Amounts::new().with(Kind::Cpu, cpu))]);
         let refusal = fits("s", &ns(300), &ns(800), &ns(1000)).unwrap_err();
-        assert!(refusal.message.starts_with("cpu: the hall asks 300m in namespace app at site s, where 800m of 1 is taken"));
+        assert!(
+            refusal
+                .message
+                .starts_with("cpu: the hall asks 300m in namespace app at site s, where 800m of 1 is taken")
+        );
         assert!(fits("s", &ns(200), &ns(800), &ns(1000)).is_ok());
     }
 
     #[test]
     fn a_host_is_under_a_domain_only_at_a_dot() {
         let domains = ["hall.bozhou.example".to_owned()];
-        assert!(host_allowed("a.hall.bozhou.example", &domains) && host_allowed("hall.bozhou.example", &domains));
-        assert!(!host_allowed("evilhall.bozhou.example", &domains) && !host_allowed("bozhou.example", &domains));
+        assert!(
+            host_allowed("a.hall.bozhou.example", &domains) && host_allowed("hall.bozhou.example", &domains)
+        );
+        assert!(
+            !host_allowed("evilhall.bozhou.example", &domains) && !host_allowed("bozhou.example", &domains)
+        );
     }
 }

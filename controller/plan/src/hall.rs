@@ -9,10 +9,10 @@ pub mod disruption;
 pub mod network;
 pub mod route;
 pub mod service;
-pub mod volume;
-pub mod workload;
 #[cfg(test)]
 pub(crate) mod tests;
+pub mod volume;
+pub mod workload;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -155,7 +155,8 @@ pub fn needs_open(kind: &ApiKind) -> bool {
 /// Every object of the hall at the site but its Secrets, in order of application: what a pod needs comes before it,
 /// what leads to it comes after.
 pub fn hall_objects(hall: &ValidHallSlice, vdc: &ValidVdcSlice, site: &SiteFacts) -> Vec<Object> {
-    let each = |f: &dyn Fn(&ValidComponent) -> Vec<Object>| hall.components.iter().flat_map(f).collect::<Vec<_>>();
+    let each =
+        |f: &dyn Fn(&ValidComponent) -> Vec<Object>| hall.components.iter().flat_map(f).collect::<Vec<_>>();
     let mut all = each(&|c| vec![network::policy(hall, c)]);
     all.extend(each(&|c| vec![config::service_account(hall, c)]));
     all.extend(each(&|c| config::files(hall, c).into_iter().collect()));

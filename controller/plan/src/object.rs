@@ -29,7 +29,11 @@ pub struct ApiKind {
 impl ApiKind {
     /// `group/version`, or `version` for the core group.
     pub fn api_version(&self) -> String {
-        if self.group.is_empty() { self.version.to_owned() } else { format!("{}/{}", self.group, self.version) }
+        if self.group.is_empty() {
+            self.version.to_owned()
+        } else {
+            format!("{}/{}", self.group, self.version)
+        }
     }
 }
 
@@ -119,7 +123,11 @@ impl Object {
             map.insert("kind".to_owned(), Value::String(kind.kind.to_owned()));
         }
         let text = |path: &str| body.pointer(path).and_then(Value::as_str).map(str::to_owned);
-        let key = Key { namespace: text("/metadata/namespace"), name: text("/metadata/name").unwrap_or_default(), kind };
+        let key = Key {
+            namespace: text("/metadata/namespace"),
+            name: text("/metadata/name").unwrap_or_default(),
+            kind,
+        };
         let hash = hash(&body);
         annotate(&mut body, &hash);
         Self { key, body, hash }
@@ -185,9 +193,9 @@ fn list_contains(observed: &[Value], desired: &[Value]) -> bool {
     let key = |v: &Value| v.get("name").and_then(Value::as_str).map(str::to_owned);
     let by_name: Option<BTreeMap<String, &Value>> = observed.iter().map(|v| key(v).map(|k| (k, v))).collect();
     match by_name {
-        Some(by_name) if !observed.is_empty() && by_name.len() == observed.len() => {
-            desired.iter().all(|d| key(d).and_then(|k| by_name.get(&k).map(|o| contains(o, d))).unwrap_or(false))
-        }
+        Some(by_name) if !observed.is_empty() && by_name.len() == observed.len() => desired
+            .iter()
+            .all(|d| key(d).and_then(|k| by_name.get(&k).map(|o| contains(o, d))).unwrap_or(false)),
         _ => observed.iter().zip(desired).all(|(o, d)| contains(o, d)),
     }
 }
@@ -199,7 +207,11 @@ mod tests {
 
     fn map(value: &str) -> Object {
         Object::new(&ConfigMap {
-            metadata: ObjectMeta { name: Some("m".into()), namespace: Some("n".into()), ..ObjectMeta::default() },
+            metadata: ObjectMeta {
+                name: Some("m".into()),
+                namespace: Some("n".into()),
+                ..ObjectMeta::default()
+            },
             data: Some([("k".to_owned(), value.to_owned())].into()),
             ..ConfigMap::default()
         })

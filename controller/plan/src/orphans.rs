@@ -31,7 +31,9 @@ pub fn leaving<'a>(standing: impl IntoIterator<Item = Standing<'a>>, desired: &B
 
 /// Too much would go at once: a fault is more likely than a wish.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{leaving} of {all} objects would be removed at once, more than {allowed}: nothing is removed. If it is meant, take them away in smaller steps")]
+#[error(
+    "{leaving} of {all} objects would be removed at once, more than {allowed}: nothing is removed. If it is meant, take them away in smaller steps"
+)]
 pub struct TooMany {
     /// How many would go.
     pub leaving: usize,
@@ -61,13 +63,21 @@ mod tests {
     fn what_is_asked_for_or_going_or_holds_data_stays() {
         let (a, b, c) = (key("a"), key("b"), key("c"));
         let claim = Key { kind: api_kind::<PersistentVolumeClaim>(), ..key("d") };
-        let standing = [(&a, false), (&b, false), (&c, true), (&claim, false)].map(|(key, deleting)| Standing { key, deleting });
+        let standing = [(&a, false), (&b, false), (&c, true), (&claim, false)]
+            .map(|(key, deleting)| Standing { key, deleting });
         assert_eq!(leaving(standing, &BTreeSet::from([&a])), [b]);
     }
 
     #[test]
     fn the_breaker_lets_little_through() {
-        for (leaving, all, good) in [(10, 10, true), (11, 100, false), (11, 220, true), (50, 1000, true), (51, 1000, false), (0, 0, true)] {
+        for (leaving, all, good) in [
+            (10, 10, true),
+            (11, 100, false),
+            (11, 220, true),
+            (50, 1000, true),
+            (51, 1000, false),
+            (0, 0, true),
+        ] {
             assert_eq!(breaker(leaving, all).is_ok(), good, "{leaving} of {all}");
         }
     }

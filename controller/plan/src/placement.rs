@@ -67,7 +67,13 @@ pub fn role(index: usize) -> SiteRole {
 /// Chooses sites.
 pub fn place(request: &Request<'_>, sites: &[SiteView]) -> Placement {
     let wanted = wanted(request.sites);
-    let mut search = Search { request, shares: split(request.quota, wanted, request.reserve), chosen: Vec::new(), domains: BTreeSet::new(), refused: Vec::new() };
+    let mut search = Search {
+        request,
+        shares: split(request.quota, wanted, request.reserve),
+        chosen: Vec::new(),
+        domains: BTreeSet::new(),
+        refused: Vec::new(),
+    };
     let missing = named(request.sites).into_iter().find(|n| !sites.iter().any(|s| s.name == **n));
     if let Some(name) = missing {
         let failure = format!("sites names {name:?}, which is no site; `kubectl get sites` lists them");
@@ -83,12 +89,19 @@ pub fn place(request: &Request<'_>, sites: &[SiteView]) -> Placement {
     }
     let must = must(request.sites);
     if let Some(lost) = must.iter().find(|n| !search.chosen.contains(n)) {
-        let why = search.refused.iter().find(|c| c.site == *lost).map_or_else(String::new, |c| format!(": {}", c.message));
+        let why = search
+            .refused
+            .iter()
+            .find(|c| c.site == *lost)
+            .map_or_else(String::new, |c| format!(": {}", c.message));
         return search.failed(sites, format!("site {lost} is demanded but does not fit{why}"));
     }
     if search.chosen.len() < wanted {
         let found = search.chosen.len();
-        return search.failed(sites, format!("{wanted} sites asked, {found} fit; see status.placement for each site's reason"));
+        return search.failed(
+            sites,
+            format!("{wanted} sites asked, {found} fit; see status.placement for each site's reason"),
+        );
     }
     search.done(sites)
 }
@@ -123,7 +136,8 @@ fn candidates(request: &Request<'_>, sites: &[SiteView]) -> Vec<String> {
         None => (&none, &none, 1),
     };
     let mut open: Vec<&SiteView> = sites.iter().collect();
-    let free_cpu = |s: &SiteView| s.room.amount(Kind::Cpu).saturating_sub(s.promised.total().amount(Kind::Cpu));
+    let free_cpu =
+        |s: &SiteView| s.room.amount(Kind::Cpu).saturating_sub(s.promised.total().amount(Kind::Cpu));
     open.sort_by_key(|s| (Reverse(free_permille(s)), Reverse(free_cpu(s)), s.name.clone()));
     // Room is left for demanded sites: those chosen before give way only to them.
     let keep = |name: &&String| required.contains(*name) || request.current.len() <= limit;
@@ -134,7 +148,13 @@ fn candidates(request: &Request<'_>, sites: &[SiteView]) -> Vec<String> {
     let rest = open.iter().map(|s| s.name.clone());
     // Preferred sites lead among the required, so that the order of preference also gives the roles.
     let preferred_required = preferred.iter().filter(|p| required.contains(p)).cloned();
-    for name in kept.into_iter().chain(preferred_required).chain(required.iter().cloned()).chain(preferred.iter().cloned()).chain(rest) {
+    for name in kept
+        .into_iter()
+        .chain(preferred_required)
+        .chain(required.iter().cloned())
+        .chain(preferred.iter().cloned())
+        .chain(rest)
+    {
         if !order.contains(&name) {
             order.push(name);
         }
@@ -178,10 +198,16 @@ impl Search<'_> {
         }
         let residency = self.request.sites.placement.as_ref().map_or(&[][..], |p| &p.residency);
         if !residency.is_empty() && !residency.contains(&site.region) {
-            return Some(("Residency", format!("region {} is not among {}", site.region, residency.join(", "))));
+            return Some((
+                "Residency",
+                format!("region {} is not among {}", site.region, residency.join(", ")),
+            ));
         }
         if self.request.sites.spread == Spread::FailureDomain && self.domains.contains(&site.failure_domain) {
-            return Some(("FailureDomain", format!("failure domain {} already has a chosen site", site.failure_domain)));
+            return Some((
+                "FailureDomain",
+                format!("failure domain {} already has a chosen site", site.failure_domain),
+            ));
         }
         if kept {
             // What it has, it keeps: a full, silent or cordoned site is no reason to leave it.
@@ -191,7 +217,10 @@ impl Search<'_> {
             return Some(("Cordoned", format!("site {name} takes nothing new; set spec.state to Enabled")));
         }
         if !site.ready {
-            return Some(("NotReady", format!("site {name} is silent or its policies are not enforced; see its conditions")));
+            return Some((
+                "NotReady",
+                format!("site {name} is silent or its policies are not enforced; see its conditions"),
+            ));
         }
         self.lack(site).map(|message| ("NoRoom", message))
     }
@@ -227,7 +256,8 @@ impl Search<'_> {
                 ("Kept", "chosen before")
             } else if must(self.request.sites).contains(&site.name) {
                 ("Required", "demanded by the VDC")
-            } else if self.request.sites.placement.as_ref().is_some_and(|p| p.preferred.contains(&site.name)) {
+            } else if self.request.sites.placement.as_ref().is_some_and(|p| p.preferred.contains(&site.name))
+            {
                 ("Preferred", "preferred by the VDC")
             } else {
                 ("Headroom", "has the most free room of those that fit")
@@ -237,7 +267,12 @@ impl Search<'_> {
         if let Some(refused) = self.refused.iter().find(|r| r.site == site.name) {
             return refused.clone();
         }
-        choice(&site.name, SiteRole::NotChosen, "NotNeeded", "enough sites were found before this one".to_owned())
+        choice(
+            &site.name,
+            SiteRole::NotChosen,
+            "NotNeeded",
+            "enough sites were found before this one".to_owned(),
+        )
     }
 }
 

@@ -19,8 +19,20 @@ pub struct Scope {
 const VDC_ONLY: [&str; 4] = ["Namespace", "ResourceQuota", "LimitRange", "RoleBinding"];
 /// Everything that is ever written into a VDC.
 const KNOWN: [&str; 14] = [
-    "Namespace", "NetworkPolicy", "ResourceQuota", "LimitRange", "RoleBinding", "ServiceAccount", "ConfigMap", "Secret",
-    "Service", "Deployment", "StatefulSet", "PodDisruptionBudget", "HorizontalPodAutoscaler", "HTTPRoute",
+    "Namespace",
+    "NetworkPolicy",
+    "ResourceQuota",
+    "LimitRange",
+    "RoleBinding",
+    "ServiceAccount",
+    "ConfigMap",
+    "Secret",
+    "Service",
+    "Deployment",
+    "StatefulSet",
+    "PodDisruptionBudget",
+    "HorizontalPodAutoscaler",
+    "HTTPRoute",
 ];
 
 /// An object that is not the VDC's to write.
@@ -64,7 +76,11 @@ impl Scope {
         if !KNOWN.contains(&kind) || (self.hall.is_some() && VDC_ONLY.contains(&kind)) {
             return Err(Refused::Kind(key()));
         }
-        let place = if object.key.kind.namespaced { object.key.namespace.as_deref() } else { Some(object.key.name.as_str()) };
+        let place = if object.key.kind.namespaced {
+            object.key.namespace.as_deref()
+        } else {
+            Some(object.key.name.as_str())
+        };
         if !place.is_some_and(|p| self.namespaces.contains(p)) {
             return Err(Refused::Namespace(key()));
         }
@@ -76,7 +92,9 @@ impl Scope {
             return Err(Refused::Labels(key()));
         }
         match standing {
-            Some(labels) => self.adopt(&object.key, labels).map_err(|other| Refused::Collision { key: key(), other }),
+            Some(labels) => {
+                self.adopt(&object.key, labels).map_err(|other| Refused::Collision { key: key(), other })
+            }
             None => Ok(()),
         }
     }
@@ -90,7 +108,9 @@ impl Scope {
             _ => (),
         }
         match standing.get(labels::HALL_UID) {
-            Some(uid) if self.hall.as_ref().map(Uid::as_str) != Some(uid) => Err(format!("the hall of uid {uid}")),
+            Some(uid) if self.hall.as_ref().map(Uid::as_str) != Some(uid) => {
+                Err(format!("the hall of uid {uid}"))
+            }
             _ => Ok(()),
         }
     }

@@ -118,7 +118,9 @@ pub fn hall_role(class: AvailabilityClass, site: SiteRole) -> Option<HallRole> {
 /// What a site does for one component: stateful ones run at the active site only, whatever the class.
 pub fn component_role(component: &Component, hall: HallRole, site: SiteRole) -> HallRole {
     match (component.kind, hall, site) {
-        (ComponentKind::Stateful, HallRole::Active, SiteRole::Standby | SiteRole::Member) => HallRole::Standby,
+        (ComponentKind::Stateful, HallRole::Active, SiteRole::Standby | SiteRole::Member) => {
+            HallRole::Standby
+        }
         _ => hall,
     }
 }
@@ -176,7 +178,9 @@ pub fn room(spec: &SiteSpec, allocatable: &Amounts) -> Amounts {
     };
     allocatable
         .iter()
-        .map(|(kind, amount)| (kind, Amounts::new().with(kind, amount).scaled(u64::from(percent(kind)), 100).amount(kind)))
+        .map(|(kind, amount)| {
+            (kind, Amounts::new().with(kind, amount).scaled(u64::from(percent(kind)), 100).amount(kind))
+        })
         .collect()
 }
 

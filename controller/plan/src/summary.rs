@@ -45,13 +45,22 @@ pub fn verdict(slice: &SliceView<'_>, type_: &str, generation: i64) -> Verdict {
         message,
     };
     if !slice.fresh {
-        return unknown(reason::SITE_SILENT, format!("site {} does not answer; its last word is not relied on", slice.site));
+        return unknown(
+            reason::SITE_SILENT,
+            format!("site {} does not answer; its last word is not relied on", slice.site),
+        );
     }
     if slice.source_generation != generation {
-        return unknown(reason::NOT_OBSERVED, format!("the slice for site {} is not of this generation yet", slice.site));
+        return unknown(
+            reason::NOT_OBSERVED,
+            format!("the slice for site {} is not of this generation yet", slice.site),
+        );
     }
     if slice.observed_generation != Some(slice.generation) {
-        return unknown(reason::NOT_OBSERVED, format!("site {} has not seen this generation yet", slice.site));
+        return unknown(
+            reason::NOT_OBSERVED,
+            format!("site {} has not seen this generation yet", slice.site),
+        );
     }
     match find(slice.conditions, type_) {
         Some(c) => Verdict {
@@ -110,10 +119,14 @@ fn known(text: &str) -> &'static str {
 pub fn progress(ready: &Statement, stuck: bool) -> Vec<Statement> {
     match ready.state {
         State::True => Vec::new(),
-        _ if stuck => vec![say(yunting_crds::conditions::STALLED, State::True, ready.reason, ready.message.clone())],
+        _ if stuck => {
+            vec![say(yunting_crds::conditions::STALLED, State::True, ready.reason, ready.message.clone())]
+        }
         // A silent site is nobody's progress.
         _ if ready.reason == reason::SITE_SILENT => Vec::new(),
-        _ => vec![say(yunting_crds::conditions::RECONCILING, State::True, ready.reason, ready.message.clone())],
+        _ => {
+            vec![say(yunting_crds::conditions::RECONCILING, State::True, ready.reason, ready.message.clone())]
+        }
     }
 }
 
@@ -139,9 +152,15 @@ fn shown(kind: Kind, amount: u64) -> String {
         return kind.print(amount);
     }
     let units = [("Ti", 40), ("Gi", 30), ("Mi", 20), ("Ki", 10)];
-    let Some((suffix, shift)) = units.into_iter().find(|(_, shift)| amount >> shift > 0) else { return amount.to_string() };
+    let Some((suffix, shift)) = units.into_iter().find(|(_, shift)| amount >> shift > 0) else {
+        return amount.to_string();
+    };
     let tenths = (u128::from(amount) * 10) >> shift;
-    if tenths % 10 == 0 { format!("{}{suffix}", tenths / 10) } else { format!("{}.{}{suffix}", tenths / 10, tenths % 10) }
+    if tenths % 10 == 0 {
+        format!("{}{suffix}", tenths / 10)
+    } else {
+        format!("{}.{}{suffix}", tenths / 10, tenths % 10)
+    }
 }
 
 #[cfg(test)]
@@ -162,7 +181,14 @@ mod tests {
     }
 
     fn view<'a>(site: &'a str, conditions: &'a [Condition]) -> SliceView<'a> {
-        SliceView { site, source_generation: 3, generation: 7, observed_generation: Some(7), conditions, fresh: true }
+        SliceView {
+            site,
+            source_generation: 3,
+            generation: 7,
+            observed_generation: Some(7),
+            conditions,
+            fresh: true,
+        }
     }
 
     #[test]
@@ -196,7 +222,8 @@ mod tests {
     #[test]
     fn tables_are_short() {
         let used = Amounts::new().with(Kind::Cpu, 12_000).with(Kind::Memory, 48 << 30);
-        let limit = Amounts::new().with(Kind::Cpu, 40_000).with(Kind::Memory, 160 << 30).with(Kind::Storage, 0);
+        let limit =
+            Amounts::new().with(Kind::Cpu, 40_000).with(Kind::Memory, 160 << 30).with(Kind::Storage, 0);
         let table = table(&used, &limit);
         assert_eq!(table.cpu.as_deref(), Some("12/40 30%"));
         assert_eq!(table.memory.as_deref(), Some("48Gi/160Gi 30%"));

@@ -212,10 +212,14 @@ pub enum Invalid {
         source: InvalidNetwork,
     },
     /// A member that could be a part of the system.
-    #[error("spec.members names {0:?}; a member is a user or group of the identity provider and begins with neither 'system:' nor 'yunting:'")]
+    #[error(
+        "spec.members names {0:?}; a member is a user or group of the identity provider and begins with neither 'system:' nor 'yunting:'"
+    )]
     Member(String),
     /// The StorageClass is not a name.
-    #[error("spec.storageClass {0:?} is no name of a StorageClass; use lower-case letters, digits, '-' and '.'")]
+    #[error(
+        "spec.storageClass {0:?} is no name of a StorageClass; use lower-case letters, digits, '-' and '.'"
+    )]
     StorageClass(String),
 }
 
@@ -244,7 +248,12 @@ impl TryFrom<&VdcSliceSpec> for ValidVdcSlice {
             gateway_networks: ingress
                 .iter()
                 .flat_map(|i| &i.source_cidrs)
-                .map(|c| c.parse().map_err(|source| Invalid::Network { field: "providers.ingress.sourceCidrs".to_owned(), source }))
+                .map(|c| {
+                    c.parse().map_err(|source| Invalid::Network {
+                        field: "providers.ingress.sourceCidrs".to_owned(),
+                        source,
+                    })
+                })
                 .collect::<Result<_, _>>()?,
             load_balancer: spec.isolation.allow_load_balancer,
             storage_encrypted: storage::encrypted(&spec.providers, storage_class.as_deref()),
@@ -261,11 +270,13 @@ fn namespaces(owner: &Owner, list: &[SliceNamespace]) -> Result<Vec<ValidNamespa
     list.iter()
         .map(|n| {
             let at = n.name.chars().take(40).collect::<String>();
-            let name = NamespaceName::new(&n.name).map_err(|source| Invalid::Name { field: "namespaces[].name".to_owned(), source })?;
+            let name = NamespaceName::new(&n.name)
+                .map_err(|source| Invalid::Name { field: "namespaces[].name".to_owned(), source })?;
             if !seen.insert(name.clone()) {
                 return Err(Invalid::Twice(at));
             }
-            let quota = n.quota.amounts().map_err(|source| Invalid::Quantity { namespace: at.clone(), source })?;
+            let quota =
+                n.quota.amounts().map_err(|source| Invalid::Quantity { namespace: at.clone(), source })?;
             for kind in [Kind::Cpu, Kind::Memory, Kind::Pods] {
                 if quota.get(kind).is_none() {
                     return Err(Invalid::Unlimited { namespace: at, kind });
@@ -295,10 +306,18 @@ fn members(spec: &VdcSliceSpec) -> Result<BTreeSet<ValidMember>, Invalid> {
         .map(|m| {
             let name = m.subject.name.as_str();
             let reserved = name.starts_with("system:") || name.starts_with("yunting:");
-            if name.is_empty() || name.len() > 512 || reserved || name.chars().any(|c| c.is_whitespace() || c.is_control()) {
+            if name.is_empty()
+                || name.len() > 512
+                || reserved
+                || name.chars().any(|c| c.is_whitespace() || c.is_control())
+            {
                 return Err(Invalid::Member(name.chars().take(80).collect()));
             }
-            Ok(ValidMember { role: m.role, kind: m.subject.kind, subject: format!("{}{name}", labels::OIDC_PREFIX) })
+            Ok(ValidMember {
+                role: m.role,
+                kind: m.subject.kind,
+                subject: format!("{}{name}", labels::OIDC_PREFIX),
+            })
         })
         .collect()
 }
@@ -328,7 +347,11 @@ pub struct Staged {
 }
 
 /// Every object of the VDC at the site, in order of application. Namespaces that `admissions` does not name are closed.
-pub fn vdc_objects(slice: &ValidVdcSlice, site: &SiteFacts, admissions: &BTreeMap<String, Admission>) -> Vec<Staged> {
+pub fn vdc_objects(
+    slice: &ValidVdcSlice,
+    site: &SiteFacts,
+    admissions: &BTreeMap<String, Admission>,
+) -> Vec<Staged> {
     let staged = |stage: Stage| move |object: Object| Staged { stage, object };
     let mut all = Vec::new();
     for n in &slice.namespaces {

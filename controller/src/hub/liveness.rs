@@ -54,9 +54,13 @@ impl Liveness {
             None => {
                 // Seen for the first time: only here its own time is believed, so that a dead site does not look
                 // alive to each new leader.
-                let age = spec.and_then(|s| s.renew_time.as_ref()).map(|t| self.context.timestamp().duration_since(t.0));
-                let fresh = age.is_some_and(|a| a.as_secs() < i64::try_from(duration.as_secs()).unwrap_or(i64::MAX));
-                let beat = Beat { version: lease.resource_version(), deadline: now + duration, fresh, told: None };
+                let age = spec
+                    .and_then(|s| s.renew_time.as_ref())
+                    .map(|t| self.context.timestamp().duration_since(t.0));
+                let fresh =
+                    age.is_some_and(|a| a.as_secs() < i64::try_from(duration.as_secs()).unwrap_or(i64::MAX));
+                let beat =
+                    Beat { version: lease.resource_version(), deadline: now + duration, fresh, told: None };
                 beats.insert(site.to_string(), beat);
             }
         }

@@ -42,11 +42,16 @@ impl HashKey {
         if let Err(error) = writer.create(&Object::new(&secret)).await {
             tracing::info!(error = crate::error::chain(&error), "the hash key was not created here");
         }
-        Self::read(&api).await?.with_context(|| format!("Secret {}/{NAME} has no {KEY:?}", labels::SYSTEM_NAMESPACE))
+        Self::read(&api)
+            .await?
+            .with_context(|| format!("Secret {}/{NAME} has no {KEY:?}", labels::SYSTEM_NAMESPACE))
     }
 
     async fn read(api: &Api<Secret>) -> anyhow::Result<Option<Self>> {
-        let secret = api.get_opt(NAME).await.with_context(|| format!("cannot read Secret {}/{NAME}", labels::SYSTEM_NAMESPACE))?;
+        let secret = api
+            .get_opt(NAME)
+            .await
+            .with_context(|| format!("cannot read Secret {}/{NAME}", labels::SYSTEM_NAMESPACE))?;
         let key = secret.and_then(|s| s.data).and_then(|mut d| d.remove(KEY)).map(|b| b.0);
         Ok(key.filter(|k| k.len() >= 32).map(Self))
     }

@@ -14,7 +14,9 @@ use kube::runtime::watcher;
 use kube::{Api, Client, Resource, ResourceExt};
 use tokio_util::sync::CancellationToken;
 use yunting_crds::conditions::{QUOTA_ENFORCED, READY, State, state_of};
-use yunting_crds::{Bureau, Hall, HallSlice, Site, SiteReport, VdcSlice, VdcTemplate, VirtualDataCenter, labels, names};
+use yunting_crds::{
+    Bureau, Hall, HallSlice, Site, SiteReport, VdcSlice, VdcTemplate, VirtualDataCenter, labels, names,
+};
 use yunting_plan::quota::ledger::{Grant, Ledger};
 use yunting_plan::slices::share_of;
 
@@ -39,7 +41,11 @@ pub(super) struct ObjectKey {
 
 impl fmt::Display for ObjectKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.namespace.is_empty() { f.write_str(&self.name) } else { write!(f, "{}/{}", self.namespace, self.name) }
+        if self.namespace.is_empty() {
+            f.write_str(&self.name)
+        } else {
+            write!(f, "{}/{}", self.namespace, self.name)
+        }
     }
 }
 
@@ -135,7 +141,8 @@ impl World {
         let hash_key = HashKey::open(client, &writer, &context).await?;
         let start = Starter { client, context: &context, stop };
         let any = watcher::Config::default;
-        let ours = || watcher::Config::default().labels(&format!("{}={}", labels::MANAGED_BY, labels::MANAGER));
+        let ours =
+            || watcher::Config::default().labels(&format!("{}={}", labels::MANAGED_BY, labels::MANAGER));
         let w = wakers.clone();
         let halls_of = Late::default();
         let vdcs: Cache<VirtualDataCenter> = start.all(any(), {
@@ -158,20 +165,72 @@ impl World {
             }
         });
         halls_of.set(halls.clone());
-        let vdc_slices = start.all(any(), { let w = w.clone(); move |s: &VdcSlice| w.vdc_slice(s) });
-        let hall_slices = start.all(any(), { let w = w.clone(); move |s: &HallSlice| w.hall_slice(s) });
-        let templates = start.all(any(), { let w = w.clone(); let vdcs = vdcs.clone(); move |t: &VdcTemplate| template_touched(&w, &vdcs, t) });
-        let sites = start.all(any(), { let w = w.clone(); let vdcs = vdcs.clone(); let seen = Seen::default(); move |s: &Site| site_touched(&w, &vdcs, &seen, s) });
-        let bureaus = start.all(any(), { let w = w.clone(); let vdcs = vdcs.clone(); let seen = Seen::default(); move |b: &Bureau| bureau_touched(&w, &vdcs, &seen, b) });
-        let reports = start.all(any(), { let w = w.clone(); move |r: &SiteReport| w.sites.wake(cluster(&r.spec.site)) });
-        let namespaces = start.all(ours(), { let w = w.clone(); move |n: &Namespace| namespace_touched(&w, n) });
-        let role_bindings = start.all(ours(), { let w = w.clone(); move |r: &RoleBinding| binding_touched(&w, r) });
-        let secrets = start.all(any().labels(labels::VDC), { let w = w.clone(); let halls = halls.clone(); move |s: &Secret| secret_touched(&w, &halls, s) });
+        let vdc_slices = start.all(any(), {
+            let w = w.clone();
+            move |s: &VdcSlice| w.vdc_slice(s)
+        });
+        let hall_slices = start.all(any(), {
+            let w = w.clone();
+            move |s: &HallSlice| w.hall_slice(s)
+        });
+        let templates = start.all(any(), {
+            let w = w.clone();
+            let vdcs = vdcs.clone();
+            move |t: &VdcTemplate| template_touched(&w, &vdcs, t)
+        });
+        let sites = start.all(any(), {
+            let w = w.clone();
+            let vdcs = vdcs.clone();
+            let seen = Seen::default();
+            move |s: &Site| site_touched(&w, &vdcs, &seen, s)
+        });
+        let bureaus = start.all(any(), {
+            let w = w.clone();
+            let vdcs = vdcs.clone();
+            let seen = Seen::default();
+            move |b: &Bureau| bureau_touched(&w, &vdcs, &seen, b)
+        });
+        let reports = start.all(any(), {
+            let w = w.clone();
+            move |r: &SiteReport| w.sites.wake(cluster(&r.spec.site))
+        });
+        let namespaces = start.all(ours(), {
+            let w = w.clone();
+            move |n: &Namespace| namespace_touched(&w, n)
+        });
+        let role_bindings = start.all(ours(), {
+            let w = w.clone();
+            move |r: &RoleBinding| binding_touched(&w, r)
+        });
+        let secrets = start.all(any().labels(labels::VDC), {
+            let w = w.clone();
+            let halls = halls.clone();
+            move |s: &Secret| secret_touched(&w, &halls, s)
+        });
         let liveness = Arc::new(Liveness::new(context.clone()));
-        let leases = start.all(any().labels(labels::SITE), { let l = liveness.clone(); move |lease: &Lease| l.beat(lease) });
+        let leases = start.all(any().labels(labels::SITE), {
+            let l = liveness.clone();
+            move |lease: &Lease| l.beat(lease)
+        });
         let world = Self {
-            context: context.clone(), writer, wakers, term, sites, reports, bureaus, templates, vdcs, vdc_slices, halls,
-            hall_slices, namespaces, role_bindings, secrets, liveness, hash_key, ledger: Mutex::default(),
+            context: context.clone(),
+            writer,
+            wakers,
+            term,
+            sites,
+            reports,
+            bureaus,
+            templates,
+            vdcs,
+            vdc_slices,
+            halls,
+            hall_slices,
+            namespaces,
+            role_bindings,
+            secrets,
+            liveness,
+            hash_key,
+            ledger: Mutex::default(),
         };
         world.ready().await;
         leases.ready().await;
@@ -197,7 +256,9 @@ impl World {
     fn rebuild_ledger(&self) {
         let mut grants: HashMap<String, Grant> = HashMap::new();
         for slice in self.vdc_slices.all() {
-            let Some(site) = slice.namespace().as_deref().and_then(names::SiteName::from_namespace) else { continue };
+            let Some(site) = slice.namespace().as_deref().and_then(names::SiteName::from_namespace) else {
+                continue;
+            };
             let source = &slice.spec.source;
             let grant = grants.entry(source.uid.clone()).or_default();
             let share = share_of(&slice.spec);
@@ -219,10 +280,15 @@ impl World {
     /// Wakes everything that lives at a site: its beat began or stopped, or what it offers changed.
     pub(super) fn wake_residents(&self, site: &str) {
         let namespace = format!("{}{site}", names::SITE_NAMESPACE_PREFIX);
-        self.vdc_slices.select(|s| s.namespace().as_deref() == Some(&namespace)).iter().for_each(|s| self.wakers.vdc_slice(s));
-        self.hall_slices.select(|s| s.namespace().as_deref() == Some(&namespace)).iter().for_each(|s| self.wakers.hall_slice(s));
+        self.vdc_slices
+            .select(|s| s.namespace().as_deref() == Some(&namespace))
+            .iter()
+            .for_each(|s| self.wakers.vdc_slice(s));
+        self.hall_slices
+            .select(|s| s.namespace().as_deref() == Some(&namespace))
+            .iter()
+            .for_each(|s| self.wakers.hall_slice(s));
     }
-
 }
 
 /// The halls' cache, which begins after the VDCs' and is needed by its wakers.
@@ -318,7 +384,9 @@ fn secret_touched(w: &Wakers, halls: &Cache<Hall>, secret: &Secret) {
     let copy_of = secret.labels().get(labels::VDC_UID);
     let bureau = secret.labels().get(labels::BUREAU);
     let reads = |h: &Hall| match (copy_of, bureau) {
-        (Some(_), Some(bureau)) => h.namespace() == Some(format!("{}{bureau}", names::BUREAU_NAMESPACE_PREFIX)),
+        (Some(_), Some(bureau)) => {
+            h.namespace() == Some(format!("{}{bureau}", names::BUREAU_NAMESPACE_PREFIX))
+        }
         _ => {
             h.namespace().as_deref() == Some(&namespace)
                 && h.spec.components.iter().any(|c| c.secret_refs.iter().any(|r| r.name == name))

@@ -70,7 +70,12 @@ fn labels(child: &Child) -> BTreeMap<String, String> {
 }
 
 /// Makes one object stand.
-pub(super) async fn one(world: &World, manager: &'static str, scope: &Scope, object: &Object) -> Result<(), Error> {
+pub(super) async fn one(
+    world: &World,
+    manager: &'static str,
+    scope: &Scope,
+    object: &Object,
+) -> Result<(), Error> {
     let there = match standing(world, object) {
         Standing::Stands => return Ok(()),
         Standing::Deleting => return Err(Error::Leaving(Box::new(object.key.clone()))),
@@ -84,7 +89,12 @@ pub(super) async fn one(world: &World, manager: &'static str, scope: &Scope, obj
 }
 
 /// Makes objects stand, some at a time; what comes after waits for all of them.
-pub(super) async fn all(world: &World, manager: &'static str, scope: &Scope, objects: &[&Object]) -> Result<(), Error> {
+pub(super) async fn all(
+    world: &World,
+    manager: &'static str,
+    scope: &Scope,
+    objects: &[&Object],
+) -> Result<(), Error> {
     // Gathered first: a stream over the closure itself would tie the whole reconcile to its lifetimes.
     let writes: Vec<_> = objects.iter().map(|object| one(world, manager, scope, object)).collect();
     stream::iter(writes).buffer_unordered(CONCURRENCY).try_collect().await

@@ -104,7 +104,12 @@ impl Memory {
     /// Remembers a write and the version it made.
     pub(super) fn remember(&self, object: &Object, version: Option<&str>) {
         let Some(version) = version.and_then(|v| v.parse().ok()) else { return };
-        let wrote = Wrote { version, at: Instant::now(), hash: object.hash.clone(), body: Some(Arc::new(object.body.clone())) };
+        let wrote = Wrote {
+            version,
+            at: Instant::now(),
+            hash: object.hash.clone(),
+            body: Some(Arc::new(object.body.clone())),
+        };
         self.wrote().insert(object.key.clone(), wrote);
     }
 

@@ -21,7 +21,10 @@ pub(super) async fn reconcile(world: &World, name: &Name) -> Result<Next, Error>
         (Some(slice), None) => write(world, &name.0, &slice).await?,
         (Some(slice), Some(record)) if slice != record.spec => {
             if is_older(&slice, &record.spec) {
-                tracing::error!(slice = name.0, "the hub shows an older slice than the one recorded; the record stands");
+                tracing::error!(
+                    slice = name.0,
+                    "the hub shows an older slice than the one recorded; the record stands"
+                );
                 world.wakers.report();
             } else {
                 write(world, &name.0, &slice).await?;
@@ -46,7 +49,10 @@ fn observed(world: &World, name: &str) -> Option<SliceRecordSpec> {
         hall: None,
     };
     if let Some(slice) = world.vdc_slices.get(&namespace, name) {
-        return Some(SliceRecordSpec { vdc: Some(slice.spec.clone()), ..spec(slice.uid(), slice.metadata.generation) });
+        return Some(SliceRecordSpec {
+            vdc: Some(slice.spec.clone()),
+            ..spec(slice.uid(), slice.metadata.generation)
+        });
     }
     let slice = world.hall_slices.get(&namespace, name)?;
     Some(SliceRecordSpec { hall: Some(slice.spec.clone()), ..spec(slice.uid(), slice.metadata.generation) })

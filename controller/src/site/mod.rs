@@ -68,8 +68,14 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let own = Servers::open("site", &options.site_kubeconfig, metrics.clone()).await?;
     let writer = Writer::new(own.client.clone(), metrics.clone());
     let identity = site.to_string();
-    let elector =
-        Elector::new(own.client.clone(), writer.clone(), context.clone(), labels::SYSTEM_NAMESPACE, LEASE, &identity);
+    let elector = Elector::new(
+        own.client.clone(),
+        writer.clone(),
+        context.clone(),
+        labels::SYSTEM_NAMESPACE,
+        LEASE,
+        &identity,
+    );
     let leave = || own.leave();
     let leadership = tokio::select! {
         leadership = elector.lead(&leave) => leadership,
@@ -88,14 +94,25 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     }
 }
 
-async fn work(site: SiteName, ends: Ends, context: Context, readiness: Readiness, stop: &CancellationToken) -> anyhow::Result<()> {
+async fn work(
+    site: SiteName,
+    ends: Ends,
+    context: Context,
+    readiness: Readiness,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
     let (mirror_waker, mirror) = queue("site-mirror");
     let (vdcs_waker, vdcs) = queue("site-vdc");
     let (halls_waker, halls) = queue("site-hall");
     let (outbox_waker, outbox) = queue("site-status");
     let (report_waker, report) = queue("site-report");
-    let wakers =
-        Wakers { mirror: mirror_waker, vdcs: vdcs_waker, halls: halls_waker, outbox: outbox_waker, report: report_waker };
+    let wakers = Wakers {
+        mirror: mirror_waker,
+        vdcs: vdcs_waker,
+        halls: halls_waker,
+        outbox: outbox_waker,
+        report: report_waker,
+    };
     let world = World::start(site, ends, context, wakers, stop).await?;
     readiness.set(true);
     tracing::info!("caches of the site are filled");

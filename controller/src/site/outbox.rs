@@ -64,7 +64,10 @@ impl Outbox {
         if let Some(status) = self.inner().wanted.get(name) {
             return status.conditions().to_vec();
         }
-        standing(world, name).and_then(|(_, _, status)| status).map(|s| s.conditions().to_vec()).unwrap_or_default()
+        standing(world, name)
+            .and_then(|(_, _, status)| status)
+            .map(|s| s.conditions().to_vec())
+            .unwrap_or_default()
     }
 
     /// Says it, if it is new.
@@ -94,7 +97,11 @@ fn standing(world: &World, name: &str) -> Option<(yunting_plan::object::Key, u64
     let version = |v: &Option<String>| v.as_deref().and_then(|v| v.parse().ok()).unwrap_or_default();
     if let Some(s) = name.strip_prefix("vdc-").and_then(|uid| world.vdc_slice(uid)) {
         let status = s.status.clone().map(|s| Status::Vdc(Box::new(s)));
-        return Some((key_of(&kinds::of::<VdcSlice>(), s.as_ref()), version(&s.metadata.resource_version), status));
+        return Some((
+            key_of(&kinds::of::<VdcSlice>(), s.as_ref()),
+            version(&s.metadata.resource_version),
+            status,
+        ));
     }
     let s = name.strip_prefix("hall-").and_then(|uid| world.hall_slice(uid))?;
     let status = s.status.clone().map(|s| Status::Hall(Box::new(s)));

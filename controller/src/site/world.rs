@@ -5,11 +5,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding};
+use k8s_openapi::api::admissionregistration::v1::{
+    ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
+};
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{
-    ConfigMap, LimitRange, Namespace, Node, PersistentVolumeClaim, ResourceQuota, Secret, Service, ServiceAccount,
+    ConfigMap, LimitRange, Namespace, Node, PersistentVolumeClaim, ResourceQuota, Secret, Service,
+    ServiceAccount,
 };
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
@@ -133,7 +136,13 @@ pub(super) struct World {
 
 /// `HTTPRoute` of Gateway API.
 pub(super) fn http_route() -> ApiKind {
-    ApiKind { group: "gateway.networking.k8s.io", version: "v1", kind: "HTTPRoute", plural: "httproutes", namespaced: true }
+    ApiKind {
+        group: "gateway.networking.k8s.io",
+        version: "v1",
+        kind: "HTTPRoute",
+        plural: "httproutes",
+        namespaced: true,
+    }
 }
 
 /// Every kind that Yunting makes at a site.
@@ -171,30 +180,56 @@ struct Starter<'a> {
 impl Starter<'_> {
     fn cluster<K: Cached>(&self, touched: impl Fn(&K) + Send + 'static) -> Cache<K> {
         let api: Api<DeserializeGuard<K>> = Api::all(self.client.clone());
-        Cache::start(api, watcher::Config::default(), self.context.metrics.clone(), self.stop.clone(), touched)
+        Cache::start(
+            api,
+            watcher::Config::default(),
+            self.context.metrics.clone(),
+            self.stop.clone(),
+            touched,
+        )
     }
 
     fn namespaced<K>(&self, touched: impl Fn(&K) + Send + 'static) -> Cache<K>
     where
         K: Cached + kube::Resource<Scope = kube::core::NamespaceResourceScope>,
     {
-        let api: Api<DeserializeGuard<K>> = Api::namespaced(self.client.clone(), self.namespace.unwrap_or_default());
-        Cache::start(api, watcher::Config::default(), self.context.metrics.clone(), self.stop.clone(), touched)
+        let api: Api<DeserializeGuard<K>> =
+            Api::namespaced(self.client.clone(), self.namespace.unwrap_or_default());
+        Cache::start(
+            api,
+            watcher::Config::default(),
+            self.context.metrics.clone(),
+            self.stop.clone(),
+            touched,
+        )
     }
 }
 
 impl World {
     /// Starts every watch and waits for the site's own; the hub may be away.
-    pub(super) async fn start(site: SiteName, ends: Ends, context: Context, wakers: Wakers, stop: &CancellationToken) -> anyhow::Result<Self> {
+    pub(super) async fn start(
+        site: SiteName,
+        ends: Ends,
+        context: Context,
+        wakers: Wakers,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<Self> {
         let own = &ends.own.client;
         let version = own.apiserver_version().await?.git_version;
         let serves_routes = own.list_api_group_resources("gateway.networking.k8s.io/v1").await.is_ok();
         let namespace = site.namespace();
-        let at_hub = Starter { client: &ends.hub.client, namespace: Some(&namespace), context: &context, stop };
+        let at_hub =
+            Starter { client: &ends.hub.client, namespace: Some(&namespace), context: &context, stop };
         let at_site = Starter { client: own, namespace: None, context: &context, stop };
         let canary = Arc::new(Canary::default());
         let w = &wakers;
-        let records = at_site.cluster({ let w = w.clone(); move |r: &SliceRecord| { w.slice(&r.name_any()); w.report(); } });
+        let records = at_site.cluster({
+            let w = w.clone();
+            move |r: &SliceRecord| {
+                w.slice(&r.name_any());
+                w.report();
+            }
+        });
         let memory = Arc::new(Memory::default());
         let children = Children::start(own, &kinds(serves_routes), &context.metrics, stop, {
             let (w, records, memory) = (w.clone(), records.clone(), memory.clone());
@@ -203,15 +238,45 @@ impl World {
                 touched(&w, &records, child);
             }
         });
-        let vdc_slices = at_hub.namespaced({ let w = w.clone(); move |s: &VdcSlice| { w.slice(&s.name_any()); w.report(); } });
-        let hall_slices = at_hub.namespaced({ let w = w.clone(); move |s: &HallSlice| { w.slice(&s.name_any()); w.report(); } });
-        let hub_secrets = at_hub.namespaced({ let (w, records) = (w.clone(), records.clone()); move |s: &Secret| secret_touched(&w, &records, s) });
-        let reports = at_hub.namespaced({ let w = w.clone(); move |_: &yunting_crds::SiteReport| w.report() });
-        let nodes = at_site.cluster({ let w = w.clone(); move |_: &Node| w.report() });
-        let storage_classes = at_site.cluster({ let w = w.clone(); move |_: &StorageClass| w.report() });
+        let vdc_slices = at_hub.namespaced({
+            let w = w.clone();
+            move |s: &VdcSlice| {
+                w.slice(&s.name_any());
+                w.report();
+            }
+        });
+        let hall_slices = at_hub.namespaced({
+            let w = w.clone();
+            move |s: &HallSlice| {
+                w.slice(&s.name_any());
+                w.report();
+            }
+        });
+        let hub_secrets = at_hub.namespaced({
+            let (w, records) = (w.clone(), records.clone());
+            move |s: &Secret| secret_touched(&w, &records, s)
+        });
+        let reports = at_hub.namespaced({
+            let w = w.clone();
+            move |_: &yunting_crds::SiteReport| w.report()
+        });
+        let nodes = at_site.cluster({
+            let w = w.clone();
+            move |_: &Node| w.report()
+        });
+        let storage_classes = at_site.cluster({
+            let w = w.clone();
+            move |_: &StorageClass| w.report()
+        });
         // Kept alive by their tasks; only their changes matter.
-        let _: Cache<ValidatingAdmissionPolicy> = at_site.cluster({ let c = canary.clone(); move |_: &ValidatingAdmissionPolicy| c.policies_changed() });
-        let _: Cache<ValidatingAdmissionPolicyBinding> = at_site.cluster({ let c = canary.clone(); move |_: &ValidatingAdmissionPolicyBinding| c.policies_changed() });
+        let _: Cache<ValidatingAdmissionPolicy> = at_site.cluster({
+            let c = canary.clone();
+            move |_: &ValidatingAdmissionPolicy| c.policies_changed()
+        });
+        let _: Cache<ValidatingAdmissionPolicyBinding> = at_site.cluster({
+            let c = canary.clone();
+            move |_: &ValidatingAdmissionPolicyBinding| c.policies_changed()
+        });
         tokio::spawn({
             let (w, vdcs, halls) = (w.clone(), vdc_slices.clone(), hall_slices.clone());
             async move {
@@ -225,8 +290,23 @@ impl World {
         nodes.ready().await;
         wakers.report();
         Ok(Self {
-            context, site, ends, wakers, records, vdc_slices, hall_slices, hub_secrets, reports, children, nodes,
-            storage_classes, canary, memory, outbox: Outbox::default(), version, serves_routes,
+            context,
+            site,
+            ends,
+            wakers,
+            records,
+            vdc_slices,
+            hall_slices,
+            hub_secrets,
+            reports,
+            children,
+            nodes,
+            storage_classes,
+            canary,
+            memory,
+            outbox: Outbox::default(),
+            version,
+            serves_routes,
         })
     }
 

@@ -1,3 +1,5 @@
+//! Tests of the hall program through its routes.
+
 use axum::body::Body;
 use axum::http::{Method, header};
 use http_body_util::BodyExt;

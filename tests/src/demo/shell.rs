@@ -47,7 +47,12 @@ impl Shell {
 
     /// What a command of the lab prints.
     pub fn lab_output(&self, words: &[&str]) -> anyhow::Result<String> {
-        let out = Command::new(&self.lab).arg("--name").arg(&self.name).args(words).stderr(Stdio::inherit()).output()?;
+        let out = Command::new(&self.lab)
+            .arg("--name")
+            .arg(&self.name)
+            .args(words)
+            .stderr(Stdio::inherit())
+            .output()?;
         if !out.status.success() {
             bail!("yunting-lab {} ended with {}", words.join(" "), out.status);
         }
@@ -72,7 +77,13 @@ impl Shell {
     }
 
     /// Runs kubectl with text on its standard input, and shows what it answers.
-    pub fn kubectl_with(&self, place: &str, words: &[&str], input: &str, token: Option<&str>) -> anyhow::Result<Output> {
+    pub fn kubectl_with(
+        &self,
+        place: &str,
+        words: &[&str],
+        input: &str,
+        token: Option<&str>,
+    ) -> anyhow::Result<Output> {
         use std::io::Write as _;
         println!("$ kubectl --kubeconfig {place}.yaml {} <<EOF\n{}\nEOF", words.join(" "), input.trim_end());
         let mut child = self
@@ -99,9 +110,11 @@ impl Shell {
             Some(token) => {
                 let kubeconfig = kube::config::Kubeconfig::read_from(&file)?;
                 let current = kubeconfig.current_context.clone().unwrap_or_default();
-                let context = kubeconfig.contexts.iter().find(|c| c.name == current).and_then(|c| c.context.clone());
+                let context =
+                    kubeconfig.contexts.iter().find(|c| c.name == current).and_then(|c| c.context.clone());
                 let name = context.map(|c| c.cluster).unwrap_or_default();
-                let cluster = kubeconfig.clusters.iter().find(|c| c.name == name).and_then(|c| c.cluster.clone());
+                let cluster =
+                    kubeconfig.clusters.iter().find(|c| c.name == name).and_then(|c| c.cluster.clone());
                 let cluster = cluster.context("the kubeconfig has no current cluster")?;
                 let ca = self.kubeconfigs.join(format!(".{place}-ca.crt"));
                 if let Some(data) = &cluster.certificate_authority_data {

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use kube::Client;
 use k8s_openapi::api::core::v1::Namespace;
+use kube::Client;
 use kube::api::{Api, ListParams};
 use kube::runtime::wait::await_condition;
 use yunting_crds::Hall;
@@ -65,26 +65,30 @@ async fn apply(lab: &Lab, client: &Client, samples: &Path) -> anyhow::Result<()>
     }
     let objects = manifests::read_dir(samples, &variables)?;
     println!("applying {} objects of {} as the platform's administrator", objects.len(), samples.display());
-    let (inside, outside): (Vec<_>, Vec<_>) = objects.into_iter().partition(|o| o.metadata.namespace.is_some());
+    let (inside, outside): (Vec<_>, Vec<_>) =
+        objects.into_iter().partition(|o| o.metadata.namespace.is_some());
     manifests::apply(client, &outside).await?;
     let namespaces: BTreeSet<String> = inside.iter().filter_map(|o| o.metadata.namespace.clone()).collect();
     let api: Api<Namespace> = Api::all(client.clone());
     for namespace in &namespaces {
         let exists = await_condition(api.clone(), namespace, |n: Option<&Namespace>| n.is_some());
         let waited = tokio::time::timeout(NAMESPACES, exists).await;
-        waited.with_context(|| format!("the hub did not make namespace {namespace}; is its controller running?"))??;
+        waited.with_context(|| {
+            format!("the hub did not make namespace {namespace}; is its controller running?")
+        })??;
     }
     // A VDC is placed where sites are ready at that moment, and stays there: let all be ready.
     until(client, HALLS, |p| p.sites.1 > 0 && p.sites.0 == p.sites.1).await?;
-    manifests::apply(client, &inside)
-        .await
-        .context("the bureaus' objects were not accepted")
+    manifests::apply(client, &inside).await.context("the bureaus' objects were not accepted")
 }
 
 fn tables(shell: &Shell) -> anyhow::Result<()> {
     shell.title("What there is now");
     shell.kubectl("hub", &["get", "sites,vdc,halls", "-A"])?;
-    shell.kubectl("hub", &["wait", "vdc/service-hall", "-n", BUREAU, "--for=condition=Ready", "--timeout=10s"])?;
+    shell.kubectl(
+        "hub",
+        &["wait", "vdc/service-hall", "-n", BUREAU, "--for=condition=Ready", "--timeout=10s"],
+    )?;
     println!("(`kubectl get yunting -A` shows the 46 bureaus and every slice, too)");
     shell.title("What is not claimed");
     let columns = "custom-columns=HALL:.metadata.name,CLASS:.spec.availabilityClass,PROTECTED:.status.conditions[?(@.type==\"Protected\")].status,REASON:.status.conditions[?(@.type==\"Protected\")].reason";
@@ -103,10 +107,12 @@ async fn doors(shell: &Shell, lab: &Lab, client: &Client, down: Option<&str>) ->
         let Some(portal) = &hall.spec.portal else { continue };
         let status = hall.status.clone().unwrap_or_default();
         let mut served = 0;
-        for at in status.sites.iter().filter(|s| s.role == HallRole::Active && Some(s.site.as_str()) != down) {
+        for at in status.sites.iter().filter(|s| s.role == HallRole::Active && Some(s.site.as_str()) != down)
+        {
             let port = ports.gateway(lab.site(&at.site)?);
             let answer = door::ask(port, &portal.host)?;
-            let (title, pod) = (answer.title.unwrap_or_default(), answer.pod.unwrap_or_else(|| "-".to_owned()));
+            let (title, pod) =
+                (answer.title.unwrap_or_default(), answer.pod.unwrap_or_else(|| "-".to_owned()));
             println!("{:<10} http://{}/  ->  {} {title}  by pod {pod}", at.site, portal.host, answer.code);
             if answer.code != 200 || pod == "-" {
                 bail!("hall {} does not serve at {}", portal.host, at.site);
@@ -135,8 +141,20 @@ async fn refusals(shell: &Shell, client: &Client) -> anyhow::Result<()> {
         "apiVersion: yunting.io/v1alpha1\nkind: VirtualDataCenter\nmetadata: {{name: greedy, namespace: {BUREAU}}}\nspec:\n  quota: {{cpu: \"9000\", memory: 1Ti, pods: 10}}\n  namespaces: [{{name: app}}]\n"
     );
     shell.kubectl_with("hub", &["apply", "-f", "-"], &greedy, Some(&token))?;
-    shell.kubectl("hub", &["wait", "vdc/greedy", "-n", BUREAU, "--for=condition=Stalled", "--timeout=30s"])?;
-    shell.kubectl("hub", &["get", "vdc", "greedy", "-n", BUREAU, "-o", "jsonpath={.status.conditions[?(@.type==\"Ready\")].message}{\"\\n\"}"])?;
+    shell
+        .kubectl("hub", &["wait", "vdc/greedy", "-n", BUREAU, "--for=condition=Stalled", "--timeout=30s"])?;
+    shell.kubectl(
+        "hub",
+        &[
+            "get",
+            "vdc",
+            "greedy",
+            "-n",
+            BUREAU,
+            "-o",
+            "jsonpath={.status.conditions[?(@.type==\"Ready\")].message}{\"\\n\"}",
+        ],
+    )?;
     let foreign = "apiVersion: yunting.io/v1alpha1\nkind: Hall\nmetadata: {name: intruder, namespace: bureau-public-security}\nspec:\n  vdcRef: {name: population}\n  displayName: 越权\n  components: []\n";
     refused(shell.kubectl_with("hub", &["apply", "-f", "-"], foreign, Some(&token))?)?;
 
@@ -148,8 +166,23 @@ async fn refusals(shell: &Shell, client: &Client) -> anyhow::Result<()> {
     refused(shell.kubectl_with("qiaocheng", &["create", "-f", "-"], &escape, Some(&token))?)?;
     println!("(even the platform's own administrator is held by the site's policies)");
     refused(shell.kubectl_with("qiaocheng", &["create", "-f", "-"], &escape, None)?)?;
-    shell.kubectl("hub", &["patch", "vdc", "greedy", "-n", BUREAU, "--type=merge", "-p", "{\"spec\":{\"lifecycle\":{\"state\":\"Released\",\"coolingOffHours\":0}}}"])?;
-    shell.kubectl("hub", &["wait", "vdc/greedy", "-n", BUREAU, "--for=condition=Deletable", "--timeout=30s"])?;
+    shell.kubectl(
+        "hub",
+        &[
+            "patch",
+            "vdc",
+            "greedy",
+            "-n",
+            BUREAU,
+            "--type=merge",
+            "-p",
+            "{\"spec\":{\"lifecycle\":{\"state\":\"Released\",\"coolingOffHours\":0}}}",
+        ],
+    )?;
+    shell.kubectl(
+        "hub",
+        &["wait", "vdc/greedy", "-n", BUREAU, "--for=condition=Deletable", "--timeout=30s"],
+    )?;
     shell.kubectl("hub", &["delete", "vdc", "greedy", "-n", BUREAU])
 }
 
@@ -162,7 +195,8 @@ fn refused(out: std::process::Output) -> anyhow::Result<()> {
 
 /// First namespace of the service hall's VDC at its sites.
 async fn namespace_of(client: &Client) -> anyhow::Result<String> {
-    let vdc: yunting_crds::VirtualDataCenter = Api::namespaced(client.clone(), BUREAU).get("service-hall").await?;
+    let vdc: yunting_crds::VirtualDataCenter =
+        Api::namespaced(client.clone(), BUREAU).get("service-hall").await?;
     let first = vdc.status.iter().flat_map(|s| &s.sites).flat_map(|s| &s.namespaces).next();
     first.cloned().context("the VDC shows no namespace")
 }
@@ -170,7 +204,10 @@ async fn namespace_of(client: &Client) -> anyhow::Result<String> {
 async fn power_cut(shell: &Shell, lab: &Lab, client: &Client) -> anyhow::Result<()> {
     shell.title(&format!("{VICTIM} loses power"));
     shell.lab(&["poweroff", VICTIM])?;
-    let took = until(client, SILENCE, |p| p.reasons.iter().any(|r| r.starts_with(&format!("site {VICTIM}")) && r.contains(reason::SITE_SILENT))).await?;
+    let took = until(client, SILENCE, |p| {
+        p.reasons.iter().any(|r| r.starts_with(&format!("site {VICTIM}")) && r.contains(reason::SITE_SILENT))
+    })
+    .await?;
     println!("told as SiteSilent after {} s", took.as_secs());
     shell.kubectl("hub", &["get", "sites"])?;
     let columns = "custom-columns=HALL:.metadata.name,CLASS:.spec.availabilityClass,READY:.status.conditions[?(@.type==\"Ready\")].status,REASON:.status.conditions[?(@.type==\"Ready\")].reason,SERVING:.status.siteSummary";

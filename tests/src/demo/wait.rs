@@ -31,21 +31,42 @@ impl Picture {
         let all = ListParams::default();
         let mut reasons = Vec::new();
         let sites: Vec<Site> = Api::<Site>::all(client.clone()).list(&all).await?.items;
-        let vdcs: Vec<VirtualDataCenter> = Api::<VirtualDataCenter>::all(client.clone()).list(&all).await?.items;
+        let vdcs: Vec<VirtualDataCenter> =
+            Api::<VirtualDataCenter>::all(client.clone()).list(&all).await?.items;
         let halls: Vec<Hall> = Api::<Hall>::all(client.clone()).list(&all).await?.items;
         let mut count = |name: String, conditions: &[_]| {
             let ready = state_of(conditions, READY) == State::True;
             if !ready {
-                let why = find(conditions, READY).map(|c| format!("{}: {}", c.reason, c.message)).unwrap_or_default();
+                let why = find(conditions, READY)
+                    .map(|c| format!("{}: {}", c.reason, c.message))
+                    .unwrap_or_default();
                 reasons.push(format!("{name}: {why}"));
             }
             usize::from(ready)
         };
         let ready = |n: usize, all: usize| (n, all);
-        let s = sites.iter().map(|s| count(format!("site {}", s.name_any()), s.status.as_ref().map_or(&[], |s| &s.conditions))).sum();
-        let v = vdcs.iter().map(|v| count(format!("VDC {}", v.name_any()), v.status.as_ref().map_or(&[], |s| &s.conditions))).sum();
-        let h = halls.iter().map(|h| count(format!("hall {}", h.name_any()), h.status.as_ref().map_or(&[], |s| &s.conditions))).sum();
-        Ok(Self { sites: ready(s, sites.len()), vdcs: ready(v, vdcs.len()), halls: ready(h, halls.len()), reasons })
+        let s = sites
+            .iter()
+            .map(|s| {
+                count(format!("site {}", s.name_any()), s.status.as_ref().map_or(&[], |s| &s.conditions))
+            })
+            .sum();
+        let v = vdcs
+            .iter()
+            .map(|v| count(format!("VDC {}", v.name_any()), v.status.as_ref().map_or(&[], |s| &s.conditions)))
+            .sum();
+        let h = halls
+            .iter()
+            .map(|h| {
+                count(format!("hall {}", h.name_any()), h.status.as_ref().map_or(&[], |s| &s.conditions))
+            })
+            .sum();
+        Ok(Self {
+            sites: ready(s, sites.len()),
+            vdcs: ready(v, vdcs.len()),
+            halls: ready(h, halls.len()),
+            reasons,
+        })
     }
 
     fn line(&self) -> String {
@@ -60,7 +81,11 @@ impl Picture {
 }
 
 /// Waits until a picture is as wanted; says what is missing when it takes too long.
-pub async fn until(client: &Client, patience: Duration, wanted: impl Fn(&Picture) -> bool) -> anyhow::Result<Duration> {
+pub async fn until(
+    client: &Client,
+    patience: Duration,
+    wanted: impl Fn(&Picture) -> bool,
+) -> anyhow::Result<Duration> {
     let began = Instant::now();
     let mut shown = String::new();
     loop {
@@ -78,7 +103,9 @@ pub async fn until(client: &Client, patience: Duration, wanted: impl Fn(&Picture
         }
         if began.elapsed() > patience {
             match picture {
-                Ok(picture) => bail!("not reached within {} s:\n  {}", patience.as_secs(), picture.reasons.join("\n  ")),
+                Ok(picture) => {
+                    bail!("not reached within {} s:\n  {}", patience.as_secs(), picture.reasons.join("\n  "))
+                }
                 Err(error) => return Err(error.context("the hub does not answer")),
             }
         }

@@ -50,7 +50,12 @@ fn once(world: &World, bureau: &str, token: &str, name: &str) -> anyhow::Result<
 }
 
 /// Asks until one is accepted; gives that pod back.
-async fn hammer(tenant: Client, namespace: String, done: Arc<AtomicBool>, refused: Arc<AtomicUsize>) -> anyhow::Result<Pod> {
+async fn hammer(
+    tenant: Client,
+    namespace: String,
+    done: Arc<AtomicBool>,
+    refused: Arc<AtomicUsize>,
+) -> anyhow::Result<Pod> {
     let api: Api<Pod> = Api::namespaced(tenant, &namespace);
     let pod: Pod = serde_json::from_value(json!({"metadata": {"name": "early"}, "spec": {
         "automountServiceAccountToken": false,
@@ -62,7 +67,9 @@ async fn hammer(tenant: Client, namespace: String, done: Arc<AtomicBool>, refuse
     while !done.load(Ordering::Relaxed) {
         match api.create(&PostParams::default(), &pod).await {
             Ok(pod) => return Ok(pod),
-            Err(kube::Error::Api(status)) if matches!(status.code, 403 | 404 | 422) => refused.fetch_add(1, Ordering::Relaxed),
+            Err(kube::Error::Api(status)) if matches!(status.code, 403 | 404 | 422) => {
+                refused.fetch_add(1, Ordering::Relaxed)
+            }
             Err(error) => return Err(error.into()),
         };
         pace.tick().await;
@@ -78,12 +85,21 @@ async fn stood_before(world: &World, namespace: &str, pod: &Pod) -> anyhow::Resu
     let quotas = Api::<ResourceQuota>::namespaced(client.clone(), namespace).list(&all).await?;
     let policies = Api::<NetworkPolicy>::namespaced(client.clone(), namespace).list(&all).await?;
     let ranges = Api::<LimitRange>::namespaced(client, namespace).list(&all).await?;
-    ensure!(!quotas.items.is_empty() && !policies.items.is_empty() && !ranges.items.is_empty(), "something is missing");
-    let births = quotas.iter().map(ResourceExt::creation_timestamp).chain(policies.iter().map(ResourceExt::creation_timestamp));
+    ensure!(
+        !quotas.items.is_empty() && !policies.items.is_empty() && !ranges.items.is_empty(),
+        "something is missing"
+    );
+    let births = quotas
+        .iter()
+        .map(ResourceExt::creation_timestamp)
+        .chain(policies.iter().map(ResourceExt::creation_timestamp));
     for birth in births.chain(ranges.iter().map(ResourceExt::creation_timestamp)) {
         ensure!(birth.is_some_and(|b| b <= born), "isolation is younger than the first pod");
     }
     let status = quotas.items[0].status.as_ref().context("the quota has no status")?;
-    ensure!(status.hard == quotas.items[0].spec.as_ref().and_then(|s| s.hard.clone()), "the quota is not enforced");
+    ensure!(
+        status.hard == quotas.items[0].spec.as_ref().and_then(|s| s.hard.clone()),
+        "the quota is not enforced"
+    );
     Ok(())
 }

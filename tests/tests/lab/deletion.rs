@@ -26,13 +26,18 @@ pub fn backwards(world: &World) -> anyhow::Result<()> {
         let vdcs: Api<VirtualDataCenter> = Api::namespaced(world.hub.clone(), &bureau);
         let release = json!({"spec": {"lifecycle": {"state": "Released", "coolingOffHours": 0}}});
         vdcs.patch("cloud", &PatchParams::default(), &Patch::Merge(&release)).await?;
-        let deletable = |v: &VirtualDataCenter| state_of(&v.status.clone().unwrap_or_default().conditions, "Deletable") == State::True;
+        let deletable = |v: &VirtualDataCenter| {
+            state_of(&v.status.clone().unwrap_or_default().conditions, "Deletable") == State::True
+        };
         until(vdcs.clone(), "cloud", PATIENCE, deletable).await?;
         vdcs.delete("cloud", &DeleteParams::default()).await?;
         gone(vdcs, "cloud", PATIENCE).await?;
         nothing_left(world, &vdc.uid().unwrap_or_default()).await?;
         let bureaus: Api<Bureau> = Api::all(world.hub.clone());
-        until(bureaus.clone(), "leaving", PATIENCE, |b: &Bureau| state_of(&b.status.clone().unwrap_or_default().conditions, "Deletable") == State::True).await?;
+        until(bureaus.clone(), "leaving", PATIENCE, |b: &Bureau| {
+            state_of(&b.status.clone().unwrap_or_default().conditions, "Deletable") == State::True
+        })
+        .await?;
         bureaus.delete("leaving", &DeleteParams::default()).await?;
         gone(bureaus, "leaving", PATIENCE).await
     })

@@ -27,7 +27,11 @@ pub fn undone(world: &World) -> anyhow::Result<()> {
         let vdc: VirtualDataCenter = Api::namespaced(world.hub.clone(), &bureau).get("cloud").await?;
         let namespace = namespace_of(&vdc, "app");
         let client = world.as_site_controller(SITE).await?;
-        let route = ApiResource::from_gvk(&kube::core::GroupVersionKind::gvk("gateway.networking.k8s.io", "v1", "HTTPRoute"));
+        let route = ApiResource::from_gvk(&kube::core::GroupVersionKind::gvk(
+            "gateway.networking.k8s.io",
+            "v1",
+            "HTTPRoute",
+        ));
         let kinds = [
             ApiResource::erase::<NetworkPolicy>(&()),
             ApiResource::erase::<ResourceQuota>(&()),
@@ -44,7 +48,9 @@ pub fn undone(world: &World) -> anyhow::Result<()> {
         ];
         let mut seen = 0;
         for kind in &kinds {
-            seen += usize::from(kind_is_repaired(&client, &namespace, kind).await.with_context(|| kind.kind.clone())?);
+            seen += usize::from(
+                kind_is_repaired(&client, &namespace, kind).await.with_context(|| kind.kind.clone())?,
+            );
         }
         ensure!(seen >= 9, "only {seen} kinds were there to be changed");
         Ok(())
@@ -59,11 +65,17 @@ async fn kind_is_repaired(client: &Client, namespace: &str, kind: &ApiResource) 
     let name = object.name_any();
     let label = object.labels().get(labels::VDC_UID).cloned().context("it carries no VDC")?;
     let drift = json!({"metadata": {"labels": {labels::BUREAU: "somebody-else"}}});
-    api.patch(&name, &PatchParams::default(), &Patch::Merge(&drift)).await.context("the drift could not be made")?;
-    await_as(&api, &name, |o| o.labels().get(labels::BUREAU).map(String::as_str) == Some(BUREAU)).await.context("changed")?;
+    api.patch(&name, &PatchParams::default(), &Patch::Merge(&drift))
+        .await
+        .context("the drift could not be made")?;
+    await_as(&api, &name, |o| o.labels().get(labels::BUREAU).map(String::as_str) == Some(BUREAU))
+        .await
+        .context("changed")?;
     let uid = object.uid();
     api.delete(&name, &DeleteParams::background()).await.context("it could not be deleted")?;
-    await_as(&api, &name, |o| o.uid() != uid && o.metadata.deletion_timestamp.is_none()).await.context("deleted")?;
+    await_as(&api, &name, |o| o.uid() != uid && o.metadata.deletion_timestamp.is_none())
+        .await
+        .context("deleted")?;
     let back = api.get(&name).await?;
     ensure!(back.labels().get(labels::VDC_UID) == Some(&label), "it came back for another VDC");
     ensure!(spec(&back) == spec(&object), "it came back different");
@@ -75,7 +87,11 @@ fn spec(object: &DynamicObject) -> Option<Value> {
     object.annotations().get(labels::DESIRED_HASH).map(|h| json!(h))
 }
 
-async fn await_as(api: &Api<DynamicObject>, name: &str, wanted: impl Fn(&DynamicObject) -> bool) -> anyhow::Result<()> {
+async fn await_as(
+    api: &Api<DynamicObject>,
+    name: &str,
+    wanted: impl Fn(&DynamicObject) -> bool,
+) -> anyhow::Result<()> {
     let wait = await_condition(api.clone(), name, |o: Option<&DynamicObject>| o.is_some_and(&wanted));
     tokio::time::timeout(PATIENCE, wait).await.context("it was not undone in time")??;
     Ok(())

@@ -38,7 +38,8 @@ impl World {
         let runtime = Runtime::new()?;
         // target/<profile>/deps/lab-… beside target/<profile>/yunting-lab
         let here = std::env::current_exe()?;
-        let program = here.parent().and_then(|d| d.parent()).context("no target directory")?.join("yunting-lab");
+        let program =
+            here.parent().and_then(|d| d.parent()).context("no target directory")?.join("yunting-lab");
         if !program.is_file() {
             bail!("{} is not built; run `cargo build --workspace` first", program.display());
         }
@@ -58,7 +59,9 @@ impl World {
 
     /// A token for a person.
     pub fn token(&self, user: &str, group: &str) -> anyhow::Result<String> {
-        let out = Command::new(&self.program).args(["--name", NAME, "token", "--user", user, "--group", group]).output()?;
+        let out = Command::new(&self.program)
+            .args(["--name", NAME, "token", "--user", user, "--group", group])
+            .output()?;
         if !out.status.success() {
             bail!("no token: {}", String::from_utf8_lossy(&out.stderr));
         }
@@ -79,9 +82,12 @@ impl World {
     pub async fn as_person(&self, site: &str, token: &str) -> anyhow::Result<Client> {
         let mut kubeconfig = Kubeconfig::read_from(self.lab.kubeconfigs().join(format!("{site}.yaml")))?;
         for user in &mut kubeconfig.auth_infos {
-            user.auth_info = Some(kube::config::AuthInfo { token: Some(token.to_owned().into()), ..Default::default() });
+            user.auth_info =
+                Some(kube::config::AuthInfo { token: Some(token.to_owned().into()), ..Default::default() });
         }
-        Ok(Client::try_from(Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?)?)
+        Ok(Client::try_from(
+            Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?,
+        )?)
     }
 
     /// The site controller's own identity, at the address that the host reaches: what only it may do, only it can undo.
@@ -109,7 +115,10 @@ impl World {
         }
         for site in &self.lab.sites {
             let api: Api<Site> = Api::all(self.hub.clone());
-            until(api, &site.name, PATIENCE, |s: &Site| ready(s.status.as_ref().map_or(&[], |s| &s.conditions))).await?;
+            until(api, &site.name, PATIENCE, |s: &Site| {
+                ready(s.status.as_ref().map_or(&[], |s| &s.conditions))
+            })
+            .await?;
         }
         Ok(())
     }
@@ -150,7 +159,14 @@ impl World {
     }
 
     /// A hall with a portal, an approval back end and, where asked, a database.
-    pub async fn hall(&self, namespace: &str, name: &str, vdc: &str, class: &str, database: bool) -> anyhow::Result<()> {
+    pub async fn hall(
+        &self,
+        namespace: &str,
+        name: &str,
+        vdc: &str,
+        class: &str,
+        database: bool,
+    ) -> anyhow::Result<()> {
         let bureau = namespace.trim_start_matches("bureau-");
         let image = |n: &str| self.images.get(n).cloned().unwrap_or_default();
         let probe = json!({"ready": {"http": "/healthz"}});
@@ -214,7 +230,12 @@ pub fn ready(conditions: &[k8s_openapi::apimachinery::pkg::apis::meta::v1::Condi
 }
 
 /// Waits, by watching, until an object is as wanted; says how it was last when it takes too long.
-pub async fn until<K>(api: Api<K>, name: &str, patience: Duration, wanted: impl Fn(&K) -> bool) -> anyhow::Result<K>
+pub async fn until<K>(
+    api: Api<K>,
+    name: &str,
+    patience: Duration,
+    wanted: impl Fn(&K) -> bool,
+) -> anyhow::Result<K>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + serde::Serialize + Send + 'static,
 {
@@ -224,7 +245,12 @@ where
         Err(_) => {
             let last = api.get_opt(name).await?;
             let shown = last.map(|o| serde_json::to_value(&o).unwrap_or_default()["status"].to_string());
-            bail!("{} {name} was not as wanted within {} s; last: {}", K::kind(&()), patience.as_secs(), shown.unwrap_or_else(|| "absent".into()))
+            bail!(
+                "{} {name} was not as wanted within {} s; last: {}",
+                K::kind(&()),
+                patience.as_secs(),
+                shown.unwrap_or_else(|| "absent".into())
+            )
         }
     }
 }
@@ -237,14 +263,20 @@ where
     let wait = await_condition(api.clone(), name, |o: Option<&K>| o.is_none());
     if tokio::time::timeout(patience, wait).await.is_err() {
         let last = api.get_opt(name).await?.map(|o| serde_json::to_string(&o).unwrap_or_default());
-        bail!("{} {name} is still there after {} s: {}", K::kind(&()), patience.as_secs(), last.unwrap_or_default());
+        bail!(
+            "{} {name} is still there after {} s: {}",
+            K::kind(&()),
+            patience.as_secs(),
+            last.unwrap_or_default()
+        );
     }
     Ok(())
 }
 
 /// Namespaces of a VDC at its sites, by its own word.
 pub fn namespaces(vdc: &VirtualDataCenter) -> Vec<String> {
-    let mut all: Vec<String> = vdc.status.iter().flat_map(|s| &s.sites).flat_map(|s| s.namespaces.clone()).collect();
+    let mut all: Vec<String> =
+        vdc.status.iter().flat_map(|s| &s.sites).flat_map(|s| s.namespaces.clone()).collect();
     all.sort();
     all.dedup();
     all

@@ -22,7 +22,9 @@ fn main() -> ExitCode {
     }
     // One lab, one thing at a time: what one test does to a site another must not meet.
     arguments.test_threads = Some(1);
-    rustls::crypto::aws_lc_rs::default_provider().install_default().expect("no provider was installed before");
+    rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .expect("no provider was installed before");
     let world = match World::start() {
         Ok(world) => Arc::new(world),
         Err(error) => {

@@ -29,7 +29,8 @@ pub fn lost_and_back(world: &World) -> anyhow::Result<()> {
     world.lab(&["poweron", VICTIM])?;
     world.runtime.block_on(async {
         let sites: Api<Site> = Api::all(world.hub.clone());
-        until(sites, VICTIM, PATIENCE, |s: &Site| ready(s.status.as_ref().map_or(&[], |s| &s.conditions))).await?;
+        until(sites, VICTIM, PATIENCE, |s: &Site| ready(s.status.as_ref().map_or(&[], |s| &s.conditions)))
+            .await?;
         world.hall_ready(&bureau, "hall").await?;
         anyhow::Ok(())
     })?;
@@ -42,7 +43,8 @@ async fn dark(world: &World, bureau: &str) -> anyhow::Result<()> {
     let halls: Api<Hall> = Api::namespaced(world.hub.clone(), bureau);
     let silent = |h: &Hall| {
         let condition = h.status.as_ref().and_then(|s| find(&s.conditions, "Ready"));
-        condition.is_some_and(|c| c.status == "Unknown" && c.reason == "SiteSilent" && c.message.contains(VICTIM))
+        condition
+            .is_some_and(|c| c.status == "Unknown" && c.reason == "SiteSilent" && c.message.contains(VICTIM))
     };
     let hall = until(halls, "hall", PATIENCE, silent).await?;
     let serving = hall.status.and_then(|s| s.site_summary);

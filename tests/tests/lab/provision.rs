@@ -33,7 +33,8 @@ pub fn running(world: &World) -> anyhow::Result<()> {
             let reason = find(&conditions, type_).map(|c| (c.status.clone(), c.reason.clone()));
             ensure!(reason == Some(("False".into(), "ProviderMissing".into())), "{type_}: {reason:?}");
         }
-        let protected = gold.status.as_ref().and_then(|s| find(&s.conditions, "Protected")).map(|c| c.reason.clone());
+        let protected =
+            gold.status.as_ref().and_then(|s| find(&s.conditions, "Protected")).map(|c| c.reason.clone());
         ensure!(protected.as_deref() == Some("ReplicationMissing"), "Protected: {protected:?}");
         roles(&gold, [("guoyang", HallRole::Standby), ("qiaocheng", HallRole::Active)])?;
         roles(&platinum, [("guoyang", HallRole::Active), ("qiaocheng", HallRole::Active)])?;
@@ -46,7 +47,8 @@ pub fn running(world: &World) -> anyhow::Result<()> {
 }
 
 fn roles(hall: &yunting_crds::Hall, wanted: [(&str, HallRole); 2]) -> anyhow::Result<()> {
-    let roles: BTreeMap<&str, HallRole> = hall.status.iter().flat_map(|s| &s.sites).map(|s| (s.site.as_str(), s.role)).collect();
+    let roles: BTreeMap<&str, HallRole> =
+        hall.status.iter().flat_map(|s| &s.sites).map(|s| (s.site.as_str(), s.role)).collect();
     ensure!(roles == BTreeMap::from(wanted), "{}: {roles:?}", hall.name_any());
     Ok(())
 }
@@ -54,9 +56,17 @@ fn roles(hall: &yunting_crds::Hall, wanted: [(&str, HallRole); 2]) -> anyhow::Re
 async fn isolated(world: &World, site: &str, namespace: &str) -> anyhow::Result<()> {
     let client = world.site(site).await?;
     let ns: Namespace = Api::all(client.clone()).get(namespace).await?;
-    ensure!(ns.labels().get(labels::ADMISSION).map(String::as_str) == Some(labels::ADMISSION_OPEN), "not open: {:?}", ns.labels());
-    ensure!(ns.labels().get("pod-security.kubernetes.io/enforce").map(String::as_str) == Some("restricted"), "not restricted");
-    let quotas = Api::<ResourceQuota>::namespaced(client.clone(), namespace).list(&ListParams::default()).await?;
+    ensure!(
+        ns.labels().get(labels::ADMISSION).map(String::as_str) == Some(labels::ADMISSION_OPEN),
+        "not open: {:?}",
+        ns.labels()
+    );
+    ensure!(
+        ns.labels().get("pod-security.kubernetes.io/enforce").map(String::as_str) == Some("restricted"),
+        "not restricted"
+    );
+    let quotas =
+        Api::<ResourceQuota>::namespaced(client.clone(), namespace).list(&ListParams::default()).await?;
     ensure!(!quotas.items.is_empty(), "no quota");
     for quota in quotas {
         let (hard, status) = (quota.spec.and_then(|s| s.hard), quota.status.and_then(|s| s.hard));
@@ -77,8 +87,13 @@ async fn isolated(world: &World, site: &str, namespace: &str) -> anyhow::Result<
 
 async fn replicas(world: &World, site: &str, namespace: &str) -> anyhow::Result<()> {
     let client = world.site(site).await?;
-    let deployments = Api::<Deployment>::namespaced(client.clone(), namespace).list(&ListParams::default()).await?;
-    ensure!(deployments.items.len() == 4, "two halls of two stateless components: {}", deployments.items.len());
+    let deployments =
+        Api::<Deployment>::namespaced(client.clone(), namespace).list(&ListParams::default()).await?;
+    ensure!(
+        deployments.items.len() == 4,
+        "two halls of two stateless components: {}",
+        deployments.items.len()
+    );
     for deployment in deployments {
         let gold = deployment.labels().get(labels::HALL).map(String::as_str) == Some("gold");
         let wanted = i32::from(!(gold && site == "guoyang"));
@@ -115,15 +130,21 @@ pub fn quiet(world: &World) -> anyhow::Result<()> {
 /// Generations of what the first test made: they move with every change of a spec.
 async fn versions(world: &World) -> anyhow::Result<BTreeMap<String, Option<i64>>> {
     let bureau = format!("bureau-{BUREAU}");
-    let vdc: yunting_crds::VirtualDataCenter = Api::namespaced(world.hub.clone(), &bureau).get("cloud").await?;
+    let vdc: yunting_crds::VirtualDataCenter =
+        Api::namespaced(world.hub.clone(), &bureau).get("cloud").await?;
     let mut versions = BTreeMap::new();
     for slice in Api::<yunting_crds::VdcSlice>::all(world.hub.clone()).list(&ListParams::default()).await? {
         if slice.spec.source.bureau == BUREAU {
-            versions.insert(format!("slice {}", slice.namespace().unwrap_or_default()), slice.metadata.generation);
+            versions.insert(
+                format!("slice {}", slice.namespace().unwrap_or_default()),
+                slice.metadata.generation,
+            );
         }
     }
     let client = world.site("qiaocheng").await?;
-    for deployment in Api::<Deployment>::namespaced(client, &namespace_of(&vdc, "app")).list(&ListParams::default()).await? {
+    for deployment in
+        Api::<Deployment>::namespaced(client, &namespace_of(&vdc, "app")).list(&ListParams::default()).await?
+    {
         versions.insert(deployment.name_any(), deployment.metadata.generation);
     }
     Ok(versions)

@@ -27,7 +27,9 @@ pub enum Invalid {
     #[error("spec.source.uid: {0}")]
     Uid(#[from] InvalidUid),
     /// It names another VDC than the one it was checked against.
-    #[error("spec.vdc is {hall}, but the VDC of that uid belongs to bureau {bureau} here; a hall runs in a VDC of its own bureau only")]
+    #[error(
+        "spec.vdc is {hall}, but the VDC of that uid belongs to bureau {bureau} here; a hall runs in a VDC of its own bureau only"
+    )]
     ForeignVdc {
         /// VDC that the hall names.
         hall: String,
@@ -68,7 +70,9 @@ pub enum Invalid {
     #[error("spec.portal: {0}")]
     Portal(&'static str),
     /// More is asked than the namespace has here.
-    #[error("namespace {namespace}: {excess} at this site for all of the VDC (rollout surge counts); lower replicas or resources, or have the VDC's quota raised")]
+    #[error(
+        "namespace {namespace}: {excess} at this site for all of the VDC (rollout surge counts); lower replicas or resources, or have the VDC's quota raised"
+    )]
     Quota {
         /// Namespace of the VDC.
         namespace: String,
@@ -83,7 +87,11 @@ impl Invalid {
         match self {
             Self::Reference { .. } | Self::ForeignVdc { .. } => reason::REFERENCE,
             Self::Quota { .. } => reason::QUOTA_EXCEEDED,
-            Self::Name { .. } | Self::Uid(_) | Self::Quantity { .. } | Self::Value { .. } | Self::Portal(_) => reason::INVALID,
+            Self::Name { .. }
+            | Self::Uid(_)
+            | Self::Quantity { .. }
+            | Self::Value { .. }
+            | Self::Portal(_) => reason::INVALID,
         }
     }
 }
@@ -91,10 +99,14 @@ impl Invalid {
 impl ValidHallSlice {
     /// Checks a slice against its VDC at this site.
     pub fn check(spec: &HallSliceSpec, vdc: &ValidVdcSlice) -> Result<Self, Invalid> {
-        let name = HallName::new(&spec.source.name).map_err(|source| Invalid::Name { field: "source.name".to_owned(), source })?;
+        let name = HallName::new(&spec.source.name)
+            .map_err(|source| Invalid::Name { field: "source.name".to_owned(), source })?;
         let uid = Uid::new(&spec.source.uid)?;
         if spec.source.bureau != vdc.owner.bureau.as_str() || spec.vdc.uid != vdc.owner.uid.as_str() {
-            return Err(Invalid::ForeignVdc { hall: spec.vdc.name.clone(), bureau: vdc.owner.bureau.to_string() });
+            return Err(Invalid::ForeignVdc {
+                hall: spec.vdc.name.clone(),
+                bureau: vdc.owner.bureau.to_string(),
+            });
         }
         let mut components = Vec::new();
         for c in &spec.components {
@@ -115,7 +127,8 @@ fn component(
     slice: &SliceComponent,
 ) -> Result<ValidComponent, Invalid> {
     let c = &slice.component;
-    let name = ComponentName::new(&c.name).map_err(|source| Invalid::Name { field: "components[].name".to_owned(), source })?;
+    let name = ComponentName::new(&c.name)
+        .map_err(|source| Invalid::Name { field: "components[].name".to_owned(), source })?;
     if spec.components.iter().filter(|o| o.component.name == c.name).count() > 1 {
         return Err(value(c, "name", "two components have this name; rename one"));
     }
@@ -126,7 +139,11 @@ fn component(
     image(c)?;
     ports(c)?;
     mounts(c)?;
-    let volumes = c.volumes.iter().map(|v| quantity("volumes[].size", Kind::Storage, &v.size)).collect::<Result<_, _>>()?;
+    let volumes = c
+        .volumes
+        .iter()
+        .map(|v| quantity("volumes[].size", Kind::Storage, &v.size))
+        .collect::<Result<_, _>>()?;
     Ok(ValidComponent {
         object: component_object(uid.as_str(), hall, &name),
         namespace: namespace.at_site.clone(),
@@ -153,7 +170,11 @@ fn value(c: &Component, field: &'static str, why: impl Into<String>) -> Invalid 
 /// A component runs only if the hall and the component are both to run here.
 fn active(hall: HallRole, component: HallRole, c: &Component) -> Result<bool, Invalid> {
     if hall == HallRole::Drill || component == HallRole::Drill {
-        return Err(value(c, "role", "Drill is not carried out by this version; use Active, Standby or Closed"));
+        return Err(value(
+            c,
+            "role",
+            "Drill is not carried out by this version; use Active, Standby or Closed",
+        ));
     }
     Ok(hall == HallRole::Active && component == HallRole::Active)
 }
@@ -162,9 +183,17 @@ fn namespace<'a>(vdc: &'a ValidVdcSlice, c: &Component) -> Result<&'a ValidNames
     let text = c.namespace.as_deref().unwrap_or_default();
     let known = || vdc.namespaces.iter().map(|n| n.name.as_str()).collect::<Vec<_>>().join(", ");
     let found = NamespaceName::new(text).ok().and_then(|name| vdc.namespaces.iter().find(|n| n.name == name));
-    let found = found.ok_or_else(|| reference(c, "namespace", format!("{text:?} is no namespace of the VDC; it has {}", known())))?;
+    let found = found.ok_or_else(|| {
+        reference(c, "namespace", format!("{text:?} is no namespace of the VDC; it has {}", known()))
+    })?;
     if found.access == Access::Direct && c.kind == ComponentKind::Stateful {
-        return Err(reference(c, "namespace", format!("{text} is Direct; stateful components live in HallsOnly namespaces, where nobody else can touch their volumes")));
+        return Err(reference(
+            c,
+            "namespace",
+            format!(
+                "{text} is Direct; stateful components live in HallsOnly namespaces, where nobody else can touch their volumes"
+            ),
+        ));
     }
     Ok(found)
 }
@@ -199,7 +228,11 @@ fn probe_port(c: &Component, probe: &Probe) -> Result<(), Invalid> {
         Some(name) if !c.ports.iter().any(|p| p.name == *name) => {
             Err(reference(c, "probes", format!("port {name:?} is none of the component's ports")))
         }
-        None if c.ports.is_empty() => Err(reference(c, "probes", "a probe by http or tcp needs one of the component's ports; it has none")),
+        None if c.ports.is_empty() => Err(reference(
+            c,
+            "probes",
+            "a probe by http or tcp needs one of the component's ports; it has none",
+        )),
         _ => Ok(()),
     }
 }
@@ -213,28 +246,63 @@ fn mounts(c: &Component) -> Result<(), Invalid> {
     let mut seen = BTreeSet::new();
     for path in files.chain(secrets).chain(volumes).chain(writable) {
         let clean = path.trim_end_matches('/');
-        if clean.is_empty() || !path.starts_with('/') || path.contains(':') || path.split('/').any(|part| part == "..") {
+        if clean.is_empty()
+            || !path.starts_with('/')
+            || path.contains(':')
+            || path.split('/').any(|part| part == "..")
+        {
             return Err(value(c, "mountPath", format!("{path:?} is no full path of a container")));
         }
         if !seen.insert(clean) {
-            return Err(value(c, "mountPath", format!("{path} is used twice; give each file, Secret, volume and writable path a place of its own")));
+            return Err(value(
+                c,
+                "mountPath",
+                format!(
+                    "{path} is used twice; give each file, Secret, volume and writable path a place of its own"
+                ),
+            ));
         }
     }
     Ok(())
 }
 
-fn secrets(spec: &HallSliceSpec, hall: &HallName, uid: &Uid, c: &Component) -> Result<BTreeMap<String, SecretCopy>, Invalid> {
+fn secrets(
+    spec: &HallSliceSpec,
+    hall: &HallName,
+    uid: &Uid,
+    c: &Component,
+) -> Result<BTreeMap<String, SecretCopy>, Invalid> {
     let mut found = BTreeMap::new();
     for r in &c.secret_refs {
         let slice = spec.secrets.iter().find(|s| s.name == r.name);
-        let slice = slice.ok_or_else(|| reference(c, "secretRefs", format!("Secret {:?} was not copied for this VDC; label it yunting.io/vdc: {}", r.name, spec.vdc.name)))?;
-        let copy = SecretCopy { copy: slice.copy.clone(), name: secret_name(uid, hall, &r.name), hash: slice.hash.clone() };
+        let slice = slice.ok_or_else(|| {
+            reference(
+                c,
+                "secretRefs",
+                format!(
+                    "Secret {:?} was not copied for this VDC; label it yunting.io/vdc: {}",
+                    r.name, spec.vdc.name
+                ),
+            )
+        })?;
+        let copy = SecretCopy {
+            copy: slice.copy.clone(),
+            name: secret_name(uid, hall, &r.name),
+            hash: slice.hash.clone(),
+        };
         found.insert(r.name.clone(), copy);
     }
     for variable in &c.env {
         let Some(key) = &variable.secret_key else { continue };
         if !found.contains_key(&key.name) {
-            return Err(reference(c, "env", format!("variable {} reads Secret {:?}, which is not among secretRefs; add it there", variable.name, key.name)));
+            return Err(reference(
+                c,
+                "env",
+                format!(
+                    "variable {} reads Secret {:?}, which is not among secretRefs; add it there",
+                    variable.name, key.name
+                ),
+            ));
         }
     }
     Ok(found)
@@ -245,13 +313,25 @@ fn link(components: &mut [ValidComponent]) -> Result<(), Invalid> {
         for call in components[from].spec.calls.clone() {
             let c = &components[from].spec;
             if let Some(shared) = &call.shared_service {
-                return Err(reference(c, "calls", format!("sharedService {}/{} needs an accepted grant, which this site has none of; remove the call", shared.vdc, shared.name)));
+                return Err(reference(
+                    c,
+                    "calls",
+                    format!(
+                        "sharedService {}/{} needs an accepted grant, which this site has none of; remove the call",
+                        shared.vdc, shared.name
+                    ),
+                ));
             }
             let Some(name) = call.component else { continue };
             let to = components.iter().position(|o| o.name.as_str() == name);
-            let to = to.ok_or_else(|| reference(c, "calls", format!("{name:?} is no component of this hall")))?;
+            let to =
+                to.ok_or_else(|| reference(c, "calls", format!("{name:?} is no component of this hall")))?;
             if components[to].spec.ports.is_empty() {
-                return Err(reference(c, "calls", format!("component {name:?} has no port to call; give it ports")));
+                return Err(reference(
+                    c,
+                    "calls",
+                    format!("component {name:?} has no port to call; give it ports"),
+                ));
             }
             components[from].calls.insert(to);
             components[to].callers.insert(from);
@@ -287,7 +367,11 @@ pub(super) fn demand(c: &ValidComponent) -> Amounts {
         .with(Kind::Storage, volumes.saturating_mul(u64::from(c.spec.replicas)))
 }
 
-fn portal(spec: &HallSliceSpec, vdc: &ValidVdcSlice, components: &[ValidComponent]) -> Result<Option<ValidPortal>, Invalid> {
+fn portal(
+    spec: &HallSliceSpec,
+    vdc: &ValidVdcSlice,
+    components: &[ValidComponent],
+) -> Result<Option<ValidPortal>, Invalid> {
     let Some(portal) = &spec.portal else { return Ok(None) };
     let place = components.iter().position(|c| c.name.as_str() == portal.component);
     let place = place.ok_or(Invalid::Portal("component names no component of this hall"))?;
@@ -299,7 +383,9 @@ fn portal(spec: &HallSliceSpec, vdc: &ValidVdcSlice, components: &[ValidComponen
         return Err(Invalid::Portal("component has no port to answer at; give it ports"));
     }
     if !vdc.portal {
-        return Err(Invalid::Portal("the VDC lets nobody in; add Portal to spec.isolation.ingressFrom of the VDC"));
+        return Err(Invalid::Portal(
+            "the VDC lets nobody in; add Portal to spec.isolation.ingressFrom of the VDC",
+        ));
     }
     let paths: BTreeSet<String> = portal.paths.iter().cloned().collect();
     if paths.iter().any(|p| !p.starts_with('/')) {

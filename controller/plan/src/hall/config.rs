@@ -36,7 +36,9 @@ pub(super) fn files(hall: &ValidHallSlice, c: &ValidComponent) -> Option<Object>
 
 /// Changes when a file or a Secret that the pods read changes.
 pub(super) fn hash(c: &ValidComponent) -> String {
-    let file = |f: &yunting_crds::hall::ConfigFile| format!("{}:{}:{}:{};", f.path.len(), f.path, f.content.len(), f.content);
+    let file = |f: &yunting_crds::hall::ConfigFile| {
+        format!("{}:{}:{}:{};", f.path.len(), f.path, f.content.len(), f.content)
+    };
     let secret = |(name, copy): (&String, &super::SecretCopy)| format!("{name}:{};", copy.hash);
     let text: String = c.spec.config_files.iter().map(file).chain(c.secrets.iter().map(secret)).collect();
     long_hash(text.as_bytes())
@@ -74,7 +76,11 @@ fn own(c: &ValidComponent, variable: &yunting_crds::hall::EnvVar) -> EnvVar {
             name: variable.name.clone(),
             value: None,
             value_from: Some(EnvVarSource {
-                secret_key_ref: Some(SecretKeySelector { name: copy.name.clone(), key: key.key.clone(), optional: None }),
+                secret_key_ref: Some(SecretKeySelector {
+                    name: copy.name.clone(),
+                    key: key.key.clone(),
+                    optional: None,
+                }),
                 ..EnvVarSource::default()
             }),
         },
@@ -84,7 +90,11 @@ fn own(c: &ValidComponent, variable: &yunting_crds::hall::EnvVar) -> EnvVar {
 
 /// An empty value is left out, as an API server does.
 fn plain(name: &str, value: &str) -> EnvVar {
-    EnvVar { name: name.to_owned(), value: Some(value.to_owned()).filter(|v| !v.is_empty()), value_from: None }
+    EnvVar {
+        name: name.to_owned(),
+        value: Some(value.to_owned()).filter(|v| !v.is_empty()),
+        value_from: None,
+    }
 }
 
 fn field(name: &str, path: &str) -> EnvVar {

@@ -12,12 +12,17 @@ use crate::vdc::network::{named, pods_in, port};
 
 /// The policy.
 pub(super) fn policy(hall: &ValidHallSlice, c: &ValidComponent) -> Object {
-    let ports = |c: &ValidComponent| -> Vec<NetworkPolicyPort> { c.spec.ports.iter().map(|p| port("TCP", p.port)).collect() };
-    let callers: Vec<NetworkPolicyPeer> = c.callers.iter().filter_map(|i| hall.components.get(*i)).map(|o| peer(hall, o)).collect();
+    let ports = |c: &ValidComponent| -> Vec<NetworkPolicyPort> {
+        c.spec.ports.iter().map(|p| port("TCP", p.port)).collect()
+    };
+    let callers: Vec<NetworkPolicyPeer> =
+        c.callers.iter().filter_map(|i| hall.components.get(*i)).map(|o| peer(hall, o)).collect();
     // A rule without peers would let everybody in.
-    let ingress = (!callers.is_empty()).then(|| NetworkPolicyIngressRule { from: Some(callers), ports: Some(ports(c)) });
+    let ingress = (!callers.is_empty())
+        .then(|| NetworkPolicyIngressRule { from: Some(callers), ports: Some(ports(c)) });
     let called = c.calls.iter().filter_map(|i| hall.components.get(*i));
-    let egress = called.map(|o| NetworkPolicyEgressRule { to: Some(vec![peer(hall, o)]), ports: Some(ports(o)) });
+    let egress =
+        called.map(|o| NetworkPolicyEgressRule { to: Some(vec![peer(hall, o)]), ports: Some(ports(o)) });
     let spec = NetworkPolicySpec {
         pod_selector: Some(hall.selector(c)),
         policy_types: Some(vec!["Ingress".to_owned(), "Egress".to_owned()]),

@@ -21,7 +21,8 @@ pub(super) fn route(hall: &ValidHallSlice) -> Option<Object> {
     let portal = hall.portal.as_ref()?;
     let c = hall.components.get(portal.component)?;
     let port = c.spec.ports.first()?.port;
-    let matches: Vec<Value> = portal.paths.iter().map(|p| json!({"path": {"type": "PathPrefix", "value": p}})).collect();
+    let matches: Vec<Value> =
+        portal.paths.iter().map(|p| json!({"path": {"type": "PathPrefix", "value": p}})).collect();
     let metadata = serde_json::to_value(hall.metadata(c)).unwrap_or_default();
     let body = json!({
         "metadata": metadata,
@@ -39,7 +40,9 @@ pub fn accepted(observed: &Value) -> Option<Result<(), String>> {
     let generation = observed.pointer("/metadata/generation");
     let parents = observed.pointer("/status/parents").and_then(Value::as_array)?;
     let conditions = parents.iter().filter_map(|p| p.get("conditions")?.as_array()).flatten();
-    let accepted = conditions.filter(|c| c["type"] == "Accepted" && (c.get("observedGeneration") == generation || generation.is_none()));
+    let accepted = conditions.filter(|c| {
+        c["type"] == "Accepted" && (c.get("observedGeneration") == generation || generation.is_none())
+    });
     let verdicts: Vec<&Value> = accepted.collect();
     if verdicts.iter().any(|c| c["status"] == "True") {
         return Some(Ok(()));

@@ -17,7 +17,8 @@ pub(super) fn services(hall: &ValidHallSlice, c: &ValidComponent) -> Vec<Object>
     if c.spec.ports.is_empty() {
         return Vec::new();
     }
-    let mut all = vec![Object::new(&Service { metadata: hall.metadata(c), spec: Some(spec(hall, c)), status: None })];
+    let mut all =
+        vec![Object::new(&Service { metadata: hall.metadata(c), spec: Some(spec(hall, c)), status: None })];
     if c.stateful() && c.spec.replicas > 1 {
         let spec = ServiceSpec {
             cluster_ip: Some("None".to_owned()),

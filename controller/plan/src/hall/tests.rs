@@ -1,3 +1,5 @@
+//! Tests of what a hall becomes.
+
 use super::*;
 use crate::vdc::tests::{UID, facts, slice, valid};
 use proptest::prelude::*;
@@ -92,7 +94,11 @@ fn callers_come_in_and_nobody_else() {
     assert_eq!(db["ingress"][0]["from"].as_array().unwrap().len(), 1);
     assert_eq!(db["ingress"][0]["from"][0]["podSelector"]["matchLabels"]["yunting.io/component"], "approval");
     assert_eq!(db["ingress"][0]["ports"], json!([{"protocol": "TCP", "port": 5432}]));
-    assert_eq!(body(&all, "NetworkPolicy", "guoyang-portal")["spec"]["ingress"], json!([]), "the front door is opened by the VDC");
+    assert_eq!(
+        body(&all, "NetworkPolicy", "guoyang-portal")["spec"]["ingress"],
+        json!([]),
+        "the front door is opened by the VDC"
+    );
 }
 
 #[test]
@@ -114,7 +120,10 @@ fn a_standby_has_everything_and_no_pods() {
             assert_eq!(workload.body["spec"]["replicas"], 0, "{}", workload.key);
         }
         assert!(all.iter().any(|o| o.key.kind.kind == "Service"));
-        assert!(!all.iter().any(|o| matches!(o.key.kind.kind, "HTTPRoute" | "HorizontalPodAutoscaler" | "PodDisruptionBudget")));
+        assert!(!all.iter().any(|o| matches!(
+            o.key.kind.kind,
+            "HTTPRoute" | "HorizontalPodAutoscaler" | "PodDisruptionBudget"
+        )));
     }
 }
 
@@ -146,21 +155,45 @@ fn a_changed_file_or_secret_rolls_the_pods() {
 #[test]
 fn what_cannot_be_carried_out_is_named() {
     let table = [
-        ("/components/0/component/namespace", json!("other"), "components[portal].namespace: \"other\" is no namespace of the VDC; it has app, sandbox"),
+        (
+            "/components/0/component/namespace",
+            json!("other"),
+            "components[portal].namespace: \"other\" is no namespace of the VDC; it has app, sandbox",
+        ),
         ("/components/2/component/namespace", json!("sandbox"), "stateful components live in HallsOnly"),
         ("/components/0/component/calls", json!([{"component": "ghost"}]), "\"ghost\" is no component"),
-        ("/components/0/component/calls", json!([{"sharedService": {"vdc": "population", "name": "query"}}]), "needs an accepted grant"),
-        ("/components/1/component/secretRefs", json!([{"name": "stolen"}]), "Secret \"stolen\" was not copied"),
-        ("/components/1/component/secretRefs", json!([]), "reads Secret \"db\", which is not among secretRefs"),
+        (
+            "/components/0/component/calls",
+            json!([{"sharedService": {"vdc": "population", "name": "query"}}]),
+            "needs an accepted grant",
+        ),
+        (
+            "/components/1/component/secretRefs",
+            json!([{"name": "stolen"}]),
+            "Secret \"stolen\" was not copied",
+        ),
+        (
+            "/components/1/component/secretRefs",
+            json!([]),
+            "reads Secret \"db\", which is not among secretRefs",
+        ),
         ("/components/0/component/image", json!("localhost/hall:latest"), "named by digest"),
-        ("/components/0/component/replicas", json!(99), "namespace app: cpu 26 asked, 8 allowed at this site"),
+        (
+            "/components/0/component/replicas",
+            json!(99),
+            "namespace app: cpu 26 asked, 8 allowed at this site",
+        ),
         ("/components/2/component/volumes/0/size", json!("200Gi"), "storage 200Gi asked, 100Gi allowed"),
         ("/components/0/component/writablePaths", json!(["/etc/hall/items.json"]), "is used twice"),
         ("/components/0/component/writablePaths", json!(["/var/../etc"]), "is no full path"),
         ("/components/0/component/probes/ready/port", json!("metrics"), "port \"metrics\" is none"),
         ("/components/0/role", json!("Drill"), "Drill is not carried out"),
         ("/portal/component", json!("approval"), "not in zone Portal"),
-        ("/vdc/uid", json!("99999999-2fa1-11d2-883f-0016d3cca427"), "a hall runs in a VDC of its own bureau only"),
+        (
+            "/vdc/uid",
+            json!("99999999-2fa1-11d2-883f-0016d3cca427"),
+            "a hall runs in a VDC of its own bureau only",
+        ),
         ("/source/bureau", json!("education"), "a hall runs in a VDC of its own bureau only"),
     ];
     let vdc = valid(&slice());

@@ -1,8 +1,8 @@
 //! Volumes of a component's pods: what is mounted where, and the claims of a stateful component.
 
 use k8s_openapi::api::core::v1::{
-    ConfigMapVolumeSource, EmptyDirVolumeSource, PersistentVolumeClaim, PersistentVolumeClaimSpec, SecretVolumeSource,
-    Volume, VolumeMount, VolumeResourceRequirements,
+    ConfigMapVolumeSource, EmptyDirVolumeSource, PersistentVolumeClaim, PersistentVolumeClaimSpec,
+    SecretVolumeSource, Volume, VolumeMount, VolumeResourceRequirements,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -35,7 +35,8 @@ pub(super) fn volumes(c: &ValidComponent) -> Vec<Volume> {
         all.push(Volume { name: format!("secret-{i}"), secret: Some(source), ..Volume::default() });
     }
     for i in 0..c.spec.writable_paths.len() {
-        let source = EmptyDirVolumeSource { size_limit: Some(Kind::Storage.quantity(WRITABLE)), medium: None };
+        let source =
+            EmptyDirVolumeSource { size_limit: Some(Kind::Storage.quantity(WRITABLE)), medium: None };
         all.push(Volume { name: format!("writable-{i}"), empty_dir: Some(source), ..Volume::default() });
     }
     all
@@ -43,7 +44,11 @@ pub(super) fn volumes(c: &ValidComponent) -> Vec<Volume> {
 
 /// Where they are mounted, claims included.
 pub(super) fn mounts(c: &ValidComponent) -> Vec<VolumeMount> {
-    let mount = |name: String, path: &str| VolumeMount { name, mount_path: path.to_owned(), ..VolumeMount::default() };
+    let mount = |name: String, path: &str| VolumeMount {
+        name,
+        mount_path: path.to_owned(),
+        ..VolumeMount::default()
+    };
     let mut all = Vec::new();
     for file in &c.spec.config_files {
         let sub_path = Some(file_key(&file.path));
@@ -67,7 +72,11 @@ fn claim_name(volume: &str) -> String {
 }
 
 /// Templates of the claims of each replica, on the VDC's class.
-pub(super) fn claims(hall: &ValidHallSlice, c: &ValidComponent, vdc: &ValidVdcSlice) -> Vec<PersistentVolumeClaim> {
+pub(super) fn claims(
+    hall: &ValidHallSlice,
+    c: &ValidComponent,
+    vdc: &ValidVdcSlice,
+) -> Vec<PersistentVolumeClaim> {
     let claim = |(v, size): (&yunting_crds::hall::Volume, &u64)| PersistentVolumeClaim {
         metadata: ObjectMeta {
             name: Some(claim_name(&v.name)),
@@ -77,7 +86,10 @@ pub(super) fn claims(hall: &ValidHallSlice, c: &ValidComponent, vdc: &ValidVdcSl
         spec: Some(PersistentVolumeClaimSpec {
             access_modes: Some(vec!["ReadWriteOnce".to_owned()]),
             storage_class_name: vdc.storage_class.clone(),
-            resources: Some(VolumeResourceRequirements { requests: Some([("storage".to_owned(), storage(*size))].into()), limits: None }),
+            resources: Some(VolumeResourceRequirements {
+                requests: Some([("storage".to_owned(), storage(*size))].into()),
+                limits: None,
+            }),
             ..PersistentVolumeClaimSpec::default()
         }),
         status: None,

@@ -8,8 +8,9 @@ use k8s_openapi::api::apps::v1::{
     StatefulSetUpdateStrategy,
 };
 use k8s_openapi::api::core::v1::{
-    Capabilities, Container, ContainerPort, ExecAction, HTTPGetAction, PodSecurityContext, PodSpec, PodTemplateSpec,
-    Probe, ResourceRequirements, SeccompProfile, SecurityContext, TCPSocketAction, TopologySpreadConstraint,
+    Capabilities, Container, ContainerPort, ExecAction, HTTPGetAction, PodSecurityContext, PodSpec,
+    PodTemplateSpec, Probe, ResourceRequirements, SeccompProfile, SecurityContext, TCPSocketAction,
+    TopologySpreadConstraint,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
@@ -27,7 +28,12 @@ const HISTORY: i32 = 3;
 const PROBE_TIMEOUT: u32 = 5;
 
 /// The workload.
-pub(super) fn workload(hall: &ValidHallSlice, c: &ValidComponent, vdc: &ValidVdcSlice, site: &SiteFacts) -> Object {
+pub(super) fn workload(
+    hall: &ValidHallSlice,
+    c: &ValidComponent,
+    vdc: &ValidVdcSlice,
+    site: &SiteFacts,
+) -> Object {
     let template = template(hall, c, site);
     if c.stateful() { stateful(hall, c, vdc, template) } else { stateless(hall, c, template) }
 }
@@ -48,7 +54,10 @@ fn stateless(hall: &ValidHallSlice, c: &ValidComponent, template: PodTemplateSpe
             replicas: (!scaled_by_load).then(|| number(c.replicas())),
             revision_history_limit: Some(HISTORY),
             selector: hall.selector(c),
-            strategy: Some(DeploymentStrategy { type_: Some("RollingUpdate".to_owned()), rolling_update: Some(rollout) }),
+            strategy: Some(DeploymentStrategy {
+                type_: Some("RollingUpdate".to_owned()),
+                rolling_update: Some(rollout),
+            }),
             template,
             ..DeploymentSpec::default()
         }),
@@ -56,7 +65,12 @@ fn stateless(hall: &ValidHallSlice, c: &ValidComponent, template: PodTemplateSpe
     })
 }
 
-fn stateful(hall: &ValidHallSlice, c: &ValidComponent, vdc: &ValidVdcSlice, template: PodTemplateSpec) -> Object {
+fn stateful(
+    hall: &ValidHallSlice,
+    c: &ValidComponent,
+    vdc: &ValidVdcSlice,
+    template: PodTemplateSpec,
+) -> Object {
     Object::new(&StatefulSet {
         metadata: hall.metadata(c),
         spec: Some(StatefulSetSpec {
@@ -65,7 +79,10 @@ fn stateful(hall: &ValidHallSlice, c: &ValidComponent, vdc: &ValidVdcSlice, temp
             selector: hall.selector(c),
             service_name: Some(service::headless_name(c)),
             template,
-            update_strategy: Some(StatefulSetUpdateStrategy { type_: Some("RollingUpdate".to_owned()), rolling_update: None }),
+            update_strategy: Some(StatefulSetUpdateStrategy {
+                type_: Some("RollingUpdate".to_owned()),
+                rolling_update: None,
+            }),
             volume_claim_templates: Some(volume::claims(hall, c, vdc)).filter(|v| !v.is_empty()),
             ..StatefulSetSpec::default()
         }),
@@ -121,8 +138,11 @@ fn container(hall: &ValidHallSlice, c: &ValidComponent, site: &SiteFacts) -> Con
 
 /// Asked and allowed alike: the quota counts what is used, and the node gives what was promised.
 fn resources(c: &ValidComponent) -> ResourceRequirements {
-    let both: BTreeMap<String, Quantity> =
-        [("cpu".to_owned(), Kind::Cpu.quantity(c.cpu)), ("memory".to_owned(), Kind::Memory.quantity(c.memory))].into();
+    let both: BTreeMap<String, Quantity> = [
+        ("cpu".to_owned(), Kind::Cpu.quantity(c.cpu)),
+        ("memory".to_owned(), Kind::Memory.quantity(c.memory)),
+    ]
+    .into();
     ResourceRequirements { requests: Some(both.clone()), limits: Some(both), claims: None }
 }
 
@@ -131,7 +151,11 @@ fn probe(c: &ValidComponent, p: &yunting_crds::hall::Probe) -> Probe {
     let port = named.or(c.spec.ports.first()).map_or(0, |p| i32::from(p.port));
     let port = IntOrString::Int(port);
     Probe {
-        http_get: p.http.clone().map(|path| HTTPGetAction { path: Some(path), port: port.clone(), ..HTTPGetAction::default() }),
+        http_get: p.http.clone().map(|path| HTTPGetAction {
+            path: Some(path),
+            port: port.clone(),
+            ..HTTPGetAction::default()
+        }),
         tcp_socket: p.tcp.map(|_| TCPSocketAction { port, host: None }),
         exec: p.exec.clone().map(|command| ExecAction { command: Some(command) }),
         period_seconds: Some(number(p.period_seconds)),

@@ -1,3 +1,5 @@
+//! Tests of placement: each reason, and that choosing again changes nothing.
+
 use super::*;
 use proptest::prelude::*;
 use yunting_crds::vdc::PlacementRule;
@@ -17,7 +19,8 @@ fn site(name: &str, cpu: u64) -> SiteView {
 
 fn rule(count: u32, preferred: &[&str], required: &[&str]) -> Sites {
     let text = |l: &[&str]| l.iter().map(|s| (*s).to_owned()).collect();
-    let placement = PlacementRule { count, preferred: text(preferred), required: text(required), residency: vec![] };
+    let placement =
+        PlacementRule { count, preferred: text(preferred), required: text(required), residency: vec![] };
     Sites { names: vec![], placement: Some(placement), spread: Spread::FailureDomain }
 }
 

@@ -27,8 +27,13 @@ impl Held {
 
 /// What may be written for each site now. `targets` and `held` are by site; a site in `held` alone is leaving
 /// and keeps counting until it is gone.
-pub fn step(quota: &Amounts, targets: &[(String, Share)], held: &BTreeMap<String, Held>) -> Vec<(String, Share)> {
-    let mut next: Vec<(String, Share)> = targets.iter().map(|(site, _)| (site.clone(), Share::default())).collect();
+pub fn step(
+    quota: &Amounts,
+    targets: &[(String, Share)],
+    held: &BTreeMap<String, Held>,
+) -> Vec<(String, Share)> {
+    let mut next: Vec<(String, Share)> =
+        targets.iter().map(|(site, _)| (site.clone(), Share::default())).collect();
     for (kind, limit) in quota.iter() {
         let mut free = limit.saturating_sub(taken(kind, targets, held));
         for ((site, target), (_, share)) in targets.iter().zip(&mut next) {

@@ -1,3 +1,5 @@
+//! Tests of what may be written for whom.
+
 use super::*;
 use crate::hall::{ValidHallSlice, hall_objects};
 use crate::object::{Object, api_kind};
@@ -31,7 +33,10 @@ fn what_is_anothers_is_refused() {
         *body.pointer_mut(path).unwrap() = json!(value);
         Object::from_value(good.key.kind.clone(), body)
     };
-    assert!(matches!(scope().check(&changed("/metadata/name", "kube-system"), None), Err(Refused::Namespace(_))));
+    assert!(matches!(
+        scope().check(&changed("/metadata/name", "kube-system"), None),
+        Err(Refused::Namespace(_))
+    ));
     let foreign = changed("/metadata/labels/yunting.io~1vdc-uid", "11111111-0000-0000-0000-000000000000");
     assert!(matches!(scope().check(&foreign, None), Err(Refused::Labels(_))));
     let node = Object::from_value(api_kind::<Node>(), good.body.clone());
@@ -42,13 +47,18 @@ fn what_is_anothers_is_refused() {
 fn a_taken_name_is_never_adopted() {
     let objects = vdc_objects(&valid(&slice()), &facts(), &BTreeMap::new());
     let (namespace, policy) = (&objects[0].object, &objects.last().unwrap().object);
-    let labels = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect::<BTreeMap<_, _>>();
+    let labels = |pairs: &[(&str, &str)]| {
+        pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect::<BTreeMap<_, _>>()
+    };
     let other = labels(&[(labels::VDC_UID, "another")]);
     for object in [namespace, policy] {
         assert!(matches!(scope().check(object, Some(&other)), Err(Refused::Collision { .. })));
     }
     assert!(scope().check(namespace, Some(&labels(&[]))).is_err(), "a namespace of nobody was adopted");
-    assert!(scope().check(policy, Some(&labels(&[]))).is_ok(), "a lost label within the own namespace is drift");
+    assert!(
+        scope().check(policy, Some(&labels(&[]))).is_ok(),
+        "a lost label within the own namespace is drift"
+    );
     let hall = labels(&[(labels::HALL_UID, "h")]);
     assert!(scope().check(policy, Some(&hall)).is_err());
 }

@@ -35,8 +35,14 @@ pub(super) fn bindings(slice: &ValidVdcSlice, namespace: &ValidNamespace) -> Vec
     by_role.into_iter().map(|(role, members)| binding(slice, namespace, role, &members)).collect()
 }
 
-fn binding(slice: &ValidVdcSlice, namespace: &ValidNamespace, role: &str, members: &BTreeSet<&ValidMember>) -> Object {
-    let people: BTreeSet<(SubjectKind, &str)> = members.iter().map(|m| (m.kind, m.subject.as_str())).collect();
+fn binding(
+    slice: &ValidVdcSlice,
+    namespace: &ValidNamespace,
+    role: &str,
+    members: &BTreeSet<&ValidMember>,
+) -> Object {
+    let people: BTreeSet<(SubjectKind, &str)> =
+        members.iter().map(|m| (m.kind, m.subject.as_str())).collect();
     let subject = |(kind, name): (SubjectKind, &str)| Subject {
         api_group: Some(RBAC.to_owned()),
         kind: match kind {
@@ -48,7 +54,11 @@ fn binding(slice: &ValidVdcSlice, namespace: &ValidNamespace, role: &str, member
     };
     Object::new(&RoleBinding {
         metadata: slice.owner.metadata(role, &namespace.at_site),
-        role_ref: RoleRef { api_group: RBAC.to_owned(), kind: "ClusterRole".to_owned(), name: role.to_owned() },
+        role_ref: RoleRef {
+            api_group: RBAC.to_owned(),
+            kind: "ClusterRole".to_owned(),
+            name: role.to_owned(),
+        },
         subjects: Some(people.into_iter().map(subject).collect()),
     })
 }

@@ -78,8 +78,12 @@ pub fn admission(state: LifecycleState, policies: Result<(), &str>, facts: &Fact
     let mut reasons = Vec::new();
     match state {
         LifecycleState::Active => (),
-        LifecycleState::Frozen => reasons.push("the VDC is frozen; set spec.lifecycle.state to Active".to_owned()),
-        LifecycleState::Released => reasons.push("the VDC is released; set spec.lifecycle.state to Active to take it back".to_owned()),
+        LifecycleState::Frozen => {
+            reasons.push("the VDC is frozen; set spec.lifecycle.state to Active".to_owned())
+        }
+        LifecycleState::Released => {
+            reasons.push("the VDC is released; set spec.lifecycle.state to Active to take it back".to_owned())
+        }
     }
     if !facts.isolated {
         reasons.push("its default-deny network policy does not stand".to_owned());
@@ -105,7 +109,8 @@ pub fn admission(state: LifecycleState, policies: Result<(), &str>, facts: &Fact
 pub fn quota_seen(observed: Option<&Value>) -> QuotaSeen {
     let Some(observed) = observed else { return QuotaSeen::Missing };
     let map = |path: &str| observed.pointer(path).and_then(Value::as_object);
-    let (Some(spec), Some(hard), Some(used)) = (map("/spec/hard"), map("/status/hard"), map("/status/used")) else {
+    let (Some(spec), Some(hard), Some(used)) = (map("/spec/hard"), map("/status/hard"), map("/status/used"))
+    else {
         return QuotaSeen::Unconfirmed;
     };
     let enforced = spec.iter().all(|(k, v)| hard.get(k) == Some(v) && used.contains_key(k));
@@ -144,7 +149,9 @@ mod tests {
         let open = facts(Admission::Open);
         let repaired = Facts { complete: false, quota: QuotaSeen::Unconfirmed, ..open.clone() };
         assert_eq!(admission(LifecycleState::Active, Err("being probed"), &repaired), Decision::Open);
-        for unsafe_ in [Facts { isolated: false, ..open.clone() }, Facts { quota: QuotaSeen::Missing, ..open.clone() }] {
+        for unsafe_ in
+            [Facts { isolated: false, ..open.clone() }, Facts { quota: QuotaSeen::Missing, ..open.clone() }]
+        {
             assert_eq!(admission(LifecycleState::Active, Ok(()), &unsafe_).admission(), Admission::Closed);
         }
         assert_eq!(admission(LifecycleState::Frozen, Ok(()), &open).admission(), Admission::Closed);
@@ -156,8 +163,14 @@ mod tests {
         let table = [
             (json!({"spec": {"hard": hard}}), QuotaSeen::Unconfirmed),
             (json!({"spec": {"hard": hard}, "status": {"hard": hard}}), QuotaSeen::Unconfirmed),
-            (json!({"spec": {"hard": hard}, "status": {"hard": {"pods": "3"}, "used": {"pods": "0"}}}), QuotaSeen::Unconfirmed),
-            (json!({"spec": {"hard": hard}, "status": {"hard": hard, "used": {"pods": "0"}}}), QuotaSeen::Confirmed),
+            (
+                json!({"spec": {"hard": hard}, "status": {"hard": {"pods": "3"}, "used": {"pods": "0"}}}),
+                QuotaSeen::Unconfirmed,
+            ),
+            (
+                json!({"spec": {"hard": hard}, "status": {"hard": hard, "used": {"pods": "0"}}}),
+                QuotaSeen::Confirmed,
+            ),
         ];
         for (observed, expected) in table {
             assert_eq!(quota_seen(Some(&observed)), expected, "{observed}");

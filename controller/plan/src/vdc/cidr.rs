@@ -18,7 +18,9 @@ pub enum InvalidNetwork {
     #[error("{0:?} is no IPv4 network; write for example 203.0.113.0/24")]
     Syntax(String),
     /// Never to be opened.
-    #[error("{0} may never be opened: it is everything, or the metadata address; name the networks that are needed")]
+    #[error(
+        "{0} may never be opened: it is everything, or the metadata address; name the networks that are needed"
+    )]
     Never(String),
 }
 
@@ -43,7 +45,8 @@ impl Network {
 
     /// Those of `others` that lie strictly within: a hole as large as the network itself is no hole.
     pub fn holes<'a>(&self, others: impl IntoIterator<Item = &'a Self>) -> Vec<Self> {
-        let mut holes: Vec<Self> = others.into_iter().filter(|o| o.prefix > self.prefix && self.contains(o)).copied().collect();
+        let mut holes: Vec<Self> =
+            others.into_iter().filter(|o| o.prefix > self.prefix && self.contains(o)).copied().collect();
         holes.sort();
         holes.dedup();
         holes

@@ -31,6 +31,7 @@ pub fn object(slice: &ValidVdcSlice, namespace: &ValidNamespace, admission: Admi
     if slice.load_balancer {
         put(LOAD_BALANCER, "allowed");
     }
-    let metadata = ObjectMeta { name: Some(namespace.at_site.clone()), labels: Some(all), ..ObjectMeta::default() };
+    let metadata =
+        ObjectMeta { name: Some(namespace.at_site.clone()), labels: Some(all), ..ObjectMeta::default() };
     Object::new(&Namespace { metadata, ..Namespace::default() })
 }

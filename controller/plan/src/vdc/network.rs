@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::networking::v1::{
-    IPBlock, NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyIngressRule, NetworkPolicyPeer, NetworkPolicyPort,
-    NetworkPolicySpec,
+    IPBlock, NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyIngressRule, NetworkPolicyPeer,
+    NetworkPolicyPort, NetworkPolicySpec,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -78,14 +78,18 @@ pub(crate) fn port(protocol: &str, number: u16) -> NetworkPolicyPort {
 
 fn dns() -> NetworkPolicySpec {
     let server = pods_in(named("kube-system"), matching([("k8s-app", "kube-dns")]));
-    let rule = NetworkPolicyEgressRule { to: Some(vec![server]), ports: Some(vec![port("UDP", 53), port("TCP", 53)]) };
+    let rule = NetworkPolicyEgressRule {
+        to: Some(vec![server]),
+        ports: Some(vec![port("UDP", 53), port("TCP", 53)]),
+    };
     out_of(LabelSelector::default(), vec![rule])
 }
 
 /// Direct namespaces of one VDC are one place: their pods see each other. HallsOnly namespaces take part only by
 /// the `calls` of their components.
 fn own_vdc(slice: &ValidVdcSlice) -> NetworkPolicySpec {
-    let own = matching([(labels::VDC_UID, slice.owner.uid.as_str()), (labels::ACCESS, Access::Direct.as_str())]);
+    let own =
+        matching([(labels::VDC_UID, slice.owner.uid.as_str()), (labels::ACCESS, Access::Direct.as_str())]);
     let peer = NetworkPolicyPeer { namespace_selector: Some(own), ..NetworkPolicyPeer::default() };
     NetworkPolicySpec {
         pod_selector: Some(LabelSelector::default()),
@@ -96,9 +100,15 @@ fn own_vdc(slice: &ValidVdcSlice) -> NetworkPolicySpec {
 }
 
 fn portal(slice: &ValidVdcSlice) -> NetworkPolicySpec {
-    let gateway = NetworkPolicyPeer { namespace_selector: Some(named(labels::GATEWAY_NAMESPACE)), ..NetworkPolicyPeer::default() };
+    let gateway = NetworkPolicyPeer {
+        namespace_selector: Some(named(labels::GATEWAY_NAMESPACE)),
+        ..NetworkPolicyPeer::default()
+    };
     let networks = slice.gateway_networks.iter().map(|n| block(*n, &[]));
-    let rule = NetworkPolicyIngressRule { from: Some(std::iter::once(gateway).chain(networks).collect()), ports: None };
+    let rule = NetworkPolicyIngressRule {
+        from: Some(std::iter::once(gateway).chain(networks).collect()),
+        ports: None,
+    };
     into(matching([(labels::ZONE, Zone::Portal.as_str())]), vec![rule])
 }
 
@@ -120,7 +130,8 @@ fn egress(rules: &[Egress], site: &SiteFacts) -> NetworkPolicySpec {
 
 fn block(network: Network, holes: &[Network]) -> NetworkPolicyPeer {
     let except: Vec<String> = holes.iter().map(ToString::to_string).collect();
-    let ip_block = IPBlock { cidr: network.to_string(), except: Some(except).filter(|e: &Vec<_>| !e.is_empty()) };
+    let ip_block =
+        IPBlock { cidr: network.to_string(), except: Some(except).filter(|e: &Vec<_>| !e.is_empty()) };
     NetworkPolicyPeer { ip_block: Some(ip_block), ..NetworkPolicyPeer::default() }
 }
 

@@ -8,7 +8,8 @@ use super::Invalid;
 pub(super) fn class(name: &str) -> Result<String, Invalid> {
     let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.';
     let edge = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-    let good = name.len() <= 63 && name.bytes().all(inner) && edge(name.bytes().next()) && edge(name.bytes().last());
+    let good =
+        name.len() <= 63 && name.bytes().all(inner) && edge(name.bytes().next()) && edge(name.bytes().last());
     if good { Ok(name.to_owned()) } else { Err(Invalid::StorageClass(name.chars().take(80).collect())) }
 }
 

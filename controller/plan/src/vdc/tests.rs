@@ -1,3 +1,5 @@
+//! Tests of what a VDC becomes.
+
 use super::*;
 use crate::object::contains;
 use proptest::prelude::*;
@@ -49,7 +51,9 @@ fn objects(spec: &VdcSliceSpec) -> Vec<Staged> {
 
 fn body<'a>(all: &'a [Staged], kind: &str, namespace: &str, name: &str) -> &'a Value {
     let found = all.iter().find(|s| {
-        s.object.key.kind.kind == kind && s.object.key.name == name && s.object.key.namespace.as_deref().unwrap_or("") == namespace
+        s.object.key.kind.kind == kind
+            && s.object.key.name == name
+            && s.object.key.namespace.as_deref().unwrap_or("") == namespace
     });
     &found.unwrap_or_else(|| panic!("no {kind} {namespace}/{name}")).object.body
 }
@@ -90,7 +94,10 @@ fn quotas_are_in_the_servers_own_text() {
     });
     assert_eq!(*hard, expected);
     let sandbox = &body(&all, "ResourceQuota", SANDBOX, quota::QUOTA)["spec"]["hard"];
-    assert_eq!((&sandbox["requests.cpu"], &sandbox["limits.cpu"], &sandbox["requests.storage"]), (&json!("1500m"), &json!("3"), &json!("0")));
+    assert_eq!(
+        (&sandbox["requests.cpu"], &sandbox["limits.cpu"], &sandbox["requests.storage"]),
+        (&json!("1500m"), &json!("3"), &json!("0"))
+    );
     assert!(sandbox.get("services").is_none() && sandbox.get("requests.nvidia.com/gpu").is_none());
 }
 
@@ -98,15 +105,24 @@ fn quotas_are_in_the_servers_own_text() {
 fn openings_are_the_declared_ones() {
     let all = objects(&slice());
     let egress = &body(&all, "NetworkPolicy", APP, "yunting-egress")["spec"];
-    assert_eq!(egress["egress"][0], json!({"to": [{"ipBlock": {"cidr": "203.0.113.0/24"}}], "ports": [{"protocol": "TCP", "port": 443}]}));
-    assert_eq!(egress["egress"][1]["to"][0]["ipBlock"], json!({"cidr": "169.254.0.0/16", "except": ["169.254.169.254/32"]}));
+    assert_eq!(
+        egress["egress"][0],
+        json!({"to": [{"ipBlock": {"cidr": "203.0.113.0/24"}}], "ports": [{"protocol": "TCP", "port": 443}]})
+    );
+    assert_eq!(
+        egress["egress"][1]["to"][0]["ipBlock"],
+        json!({"cidr": "169.254.0.0/16", "except": ["169.254.169.254/32"]})
+    );
     assert_eq!(egress["podSelector"]["matchExpressions"][0]["operator"], "NotIn");
     let portal = &body(&all, "NetworkPolicy", APP, "yunting-portal")["spec"];
     assert_eq!(portal["podSelector"]["matchLabels"], json!({"yunting.io/zone": "Portal"}));
     assert_eq!(portal["ingress"][0]["from"][1]["ipBlock"]["cidr"], "192.168.77.1/32");
     assert!(!all.iter().any(|s| s.object.key.name == "yunting-own-vdc" && s.object.key.namespace.as_deref() == Some(APP)));
-    assert_eq!(body(&all, "NetworkPolicy", SANDBOX, "yunting-own-vdc")["spec"]["ingress"][0]["from"][0]["namespaceSelector"]["matchLabels"],
-        json!({"yunting.io/vdc-uid": UID, "yunting.io/access": "Direct"}));
+    assert_eq!(
+        body(&all, "NetworkPolicy", SANDBOX, "yunting-own-vdc")["spec"]["ingress"][0]["from"][0]["namespaceSelector"]
+            ["matchLabels"],
+        json!({"yunting.io/vdc-uid": UID, "yunting.io/access": "Direct"})
+    );
 }
 
 #[test]

@@ -22,7 +22,11 @@ pub(super) async fn objects(world: &World, seen: &Seen) -> Result<(), Error> {
         metadata: ObjectMeta {
             name: Some(seen.namespace_name.clone()),
             labels: Some(
-                [(labels::MANAGED_BY.to_owned(), labels::MANAGER.to_owned()), (labels::BUREAU.to_owned(), name.clone())].into(),
+                [
+                    (labels::MANAGED_BY.to_owned(), labels::MANAGER.to_owned()),
+                    (labels::BUREAU.to_owned(), name.clone()),
+                ]
+                .into(),
             ),
             ..ObjectMeta::default()
         },

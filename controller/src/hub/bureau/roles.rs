@@ -58,7 +58,11 @@ fn binding(bureau: &str, namespace: &str, role: &str, subjects: Vec<Subject>) ->
             labels: Some([label(labels::MANAGED_BY, labels::MANAGER), label(labels::BUREAU, bureau)].into()),
             ..ObjectMeta::default()
         },
-        role_ref: RoleRef { api_group: RBAC.to_owned(), kind: "ClusterRole".to_owned(), name: role.to_owned() },
+        role_ref: RoleRef {
+            api_group: RBAC.to_owned(),
+            kind: "ClusterRole".to_owned(),
+            name: role.to_owned(),
+        },
         subjects: Some(subjects),
     }
 }
@@ -69,8 +73,15 @@ mod tests {
 
     #[test]
     fn members_get_the_provider_prefix_and_reserved_names_nothing() {
-        let member = |name: &str, role| Member { subject: yunting_crds::common::Subject { kind: SubjectKind::Group, name: name.into() }, role };
-        let members = [member("edu-it", Role::Admin), member("system:masters", Role::Admin), member("vendor", Role::AppVendor)];
+        let member = |name: &str, role| Member {
+            subject: yunting_crds::common::Subject { kind: SubjectKind::Group, name: name.into() },
+            role,
+        };
+        let members = [
+            member("edu-it", Role::Admin),
+            member("system:masters", Role::Admin),
+            member("vendor", Role::AppVendor),
+        ];
         let bindings = bindings("edu", "bureau-edu", &members);
         assert_eq!(bindings.len(), 1);
         let subjects = bindings[0].subjects.as_ref().unwrap();

@@ -45,20 +45,27 @@ fn limits(bureaus: &[Arc<Bureau>]) -> Amounts {
 fn quota(seen: &Seen, limit: &Amounts, promised: &Amounts) -> Statement {
     let no = |why, text| say(QUOTA_ENFORCED, State::False, why, text);
     if let Some(excess) = promised.first_above(limit) {
-        let text = format!("more is promised than spec.quota allows: {excess}; nothing is stopped, nothing grows");
+        let text =
+            format!("more is promised than spec.quota allows: {excess}; nothing is stopped, nothing grows");
         return no(reason::OVER_LIMIT, text);
     }
     let Some(wanted) = &seen.bureau.spec.parent_ref else {
         return say(QUOTA_ENFORCED, State::True, reason::AS_ASKED, "");
     };
     let Some(parent) = &seen.parent else {
-        return no(reason::REFERENCE, format!("spec.parentRef.name {:?} is no Bureau; create it or correct the name", wanted.name));
+        return no(
+            reason::REFERENCE,
+            format!("spec.parentRef.name {:?} is no Bureau; create it or correct the name", wanted.name),
+        );
     };
     let of_parent = parent.spec.quota.amounts().unwrap_or_default();
     match limits(&seen.siblings).plus(limit).first_above(&of_parent) {
         Some(excess) => no(
             reason::QUOTA_EXCEEDED,
-            format!("the bureaus under {} are promised more than it has: {excess}; lower spec.quota here or raise it there", wanted.name),
+            format!(
+                "the bureaus under {} are promised more than it has: {excess}; lower spec.quota here or raise it there",
+                wanted.name
+            ),
         ),
         None => say(QUOTA_ENFORCED, State::True, reason::AS_ASKED, ""),
     }
@@ -66,7 +73,12 @@ fn quota(seen: &Seen, limit: &Amounts, promised: &Amounts) -> Statement {
 
 fn ready(seen: &Seen, quota: &Statement) -> Statement {
     if seen.namespace.is_none() {
-        return say(READY, State::False, reason::IN_PROGRESS, format!("namespace {} is being made", seen.namespace_name));
+        return say(
+            READY,
+            State::False,
+            reason::IN_PROGRESS,
+            format!("namespace {} is being made", seen.namespace_name),
+        );
     }
     match quota.state {
         State::True => say(READY, State::True, reason::AS_ASKED, ""),
@@ -80,7 +92,9 @@ fn deletable(seen: &Seen) -> Statement {
     }
     let text = format!(
         "it still holds {} VDCs, {} halls and {} child bureaus: remove them first",
-        seen.vdcs, seen.halls, seen.children.len()
+        seen.vdcs,
+        seen.halls,
+        seen.children.len()
     );
     say(DELETABLE, State::False, reason::LIFECYCLE, text)
 }

@@ -21,7 +21,11 @@ pub(super) async fn finalizer(world: &World, seen: &Seen) -> Result<(), writer::
 }
 
 /// Writes slices that do not stand. A new leader's term alone is no reason to write.
-pub(super) async fn slices(world: &World, seen: &Seen, slices: &[(String, HallSliceSpec)]) -> Result<(), writer::Error> {
+pub(super) async fn slices(
+    world: &World,
+    seen: &Seen,
+    slices: &[(String, HallSliceSpec)],
+) -> Result<(), writer::Error> {
     for (site, spec) in slices {
         let same = |s: &HallSliceSpec| HallSliceSpec { term: spec.term, ..s.clone() } == *spec;
         if !seen.slices.get(site).is_some_and(|s| same(&s.spec)) {
@@ -51,7 +55,11 @@ async fn write(world: &World, seen: &Seen, site: &str, spec: &HallSliceSpec) -> 
 }
 
 /// Takes slices away: `Absent`, then the slice once the site says `Gone` or has been given up. Returns what remains.
-pub(super) async fn leavers(world: &World, seen: &Seen, leaving: &[String]) -> Result<Vec<String>, writer::Error> {
+pub(super) async fn leavers(
+    world: &World,
+    seen: &Seen,
+    leaving: &[String],
+) -> Result<Vec<String>, writer::Error> {
     let mut remaining = Vec::new();
     for site in leaving {
         let Some(slice) = seen.slices.get(site) else { continue };

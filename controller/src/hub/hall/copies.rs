@@ -25,7 +25,11 @@ const GENERATED: usize = 20;
 
 /// Makes missing Secrets that may be made, and copies all. Nothing when one is missing that a person must give;
 /// the status says which.
-pub(super) async fn ensure(world: &World, seen: &Seen, valid: &Valid) -> Result<Option<Vec<SliceSecret>>, Error> {
+pub(super) async fn ensure(
+    world: &World,
+    seen: &Seen,
+    valid: &Valid,
+) -> Result<Option<Vec<SliceSecret>>, Error> {
     let mut secrets = Vec::new();
     for reference in references(&seen.hall) {
         let Some(secret) = seen.secrets.get(&reference.name) else {
@@ -49,7 +53,9 @@ pub(super) async fn ensure(world: &World, seen: &Seen, valid: &Valid) -> Result<
 pub(super) fn references(hall: &Hall) -> Vec<SecretRef> {
     let mut by_name: BTreeMap<String, SecretRef> = BTreeMap::new();
     for reference in hall.spec.components.iter().flat_map(|c| &c.secret_refs) {
-        let known = by_name.entry(reference.name.clone()).or_insert_with(|| SecretRef { generate: Vec::new(), ..reference.clone() });
+        let known = by_name
+            .entry(reference.name.clone())
+            .or_insert_with(|| SecretRef { generate: Vec::new(), ..reference.clone() });
         let keys: BTreeSet<String> = known.generate.iter().chain(&reference.generate).cloned().collect();
         known.generate = keys.into_iter().collect();
     }
@@ -128,7 +134,10 @@ pub(super) async fn forget(world: &World, seen: &Seen) -> Result<(), Error> {
             continue;
         }
         let name = secret_copy(&vdc_uid, &reference.name);
-        for copy in world.secrets.select(|s| s.name_any() == name && s.labels().get(labels::VDC_UID) == Some(&vdc_uid)) {
+        for copy in world
+            .secrets
+            .select(|s| s.name_any() == name && s.labels().get(labels::VDC_UID) == Some(&vdc_uid))
+        {
             let key = key_of(&api_kind::<Secret>(), copy.as_ref());
             world.writer.delete(&key, copy.metadata.uid.as_deref().unwrap_or_default()).await?;
         }

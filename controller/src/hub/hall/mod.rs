@@ -59,7 +59,8 @@ pub(super) async fn reconcile(world: &World, key: &ObjectKey) -> Result<Next, Er
         if let Some(secrets) = secrets {
             let wanted = valid.slices(world.term, &seen, &secrets);
             apply::slices(world, &seen, &wanted).await?;
-            let leaving: Vec<String> = seen.slices.keys().filter(|s| !wanted.iter().any(|(w, _)| w == *s)).cloned().collect();
+            let leaving: Vec<String> =
+                seen.slices.keys().filter(|s| !wanted.iter().any(|(w, _)| w == *s)).cloned().collect();
             apply::leavers(world, &seen, &leaving).await?;
         }
     }
@@ -75,6 +76,11 @@ async fn delete(world: &World, seen: &observe::Seen) -> Result<Next, Error> {
         return Ok(Next::Wait);
     }
     copies::forget(world, seen).await?;
-    crate::kinds::remove_finalizer(&world.writer, &crate::kinds::of::<yunting_crds::Hall>(), seen.hall.as_ref()).await?;
+    crate::kinds::remove_finalizer(
+        &world.writer,
+        &crate::kinds::of::<yunting_crds::Hall>(),
+        seen.hall.as_ref(),
+    )
+    .await?;
     Ok(Next::Wait)
 }

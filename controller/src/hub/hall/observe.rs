@@ -50,7 +50,9 @@ pub(super) fn observe(world: &World, key: &ObjectKey) -> Option<Seen> {
         sites: sites(world),
         vdc_slices: vdc_uid.map(|u| vdc_slices(world, &u)).unwrap_or_default(),
         slices: hall_slices(world, &uid),
-        older: older(world, &hall, |h| h.namespace() == hall.namespace() && h.spec.vdc_ref == hall.spec.vdc_ref),
+        older: older(world, &hall, |h| {
+            h.namespace() == hall.namespace() && h.spec.vdc_ref == hall.spec.vdc_ref
+        }),
         host_owner: host_owner(world, &hall),
         secrets: names.filter_map(secret).collect(),
         uid,
@@ -70,14 +72,21 @@ fn sites(world: &World) -> BTreeMap<String, SeenSite> {
 
 fn vdc_slices(world: &World, uid: &str) -> BTreeMap<String, Arc<VdcSlice>> {
     let name = slice(SliceKind::Vdc, uid);
-    let at = |site: &Arc<Site>| world.vdc_slices.get(&format!("{SITE_NAMESPACE_PREFIX}{}", site.name_any()), &name).map(|s| (site.name_any(), s));
+    let at = |site: &Arc<Site>| {
+        world
+            .vdc_slices
+            .get(&format!("{SITE_NAMESPACE_PREFIX}{}", site.name_any()), &name)
+            .map(|s| (site.name_any(), s))
+    };
     world.sites.all().iter().filter_map(at).collect()
 }
 
 fn hall_slices(world: &World, uid: &str) -> BTreeMap<String, Arc<HallSlice>> {
     let name = slice(SliceKind::Hall, uid);
     let mine = world.hall_slices.select(|s| s.name_any() == name);
-    let by_site = |s: Arc<HallSlice>| s.namespace().as_deref().and_then(SiteName::from_namespace).map(|n| (n.to_string(), s.clone()));
+    let by_site = |s: Arc<HallSlice>| {
+        s.namespace().as_deref().and_then(SiteName::from_namespace).map(|n| (n.to_string(), s.clone()))
+    };
     mine.into_iter().filter_map(by_site).collect()
 }
 

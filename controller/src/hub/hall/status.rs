@@ -19,7 +19,11 @@ pub(super) fn status(world: &World, seen: &Seen, judged: &Result<Valid, Statemen
     // A host that belongs to an older hall leaves this one running, but not reachable as asked.
     let conflict = judged.as_ref().ok().and_then(|_| host_conflict(seen));
     let (ready, placed, stuck) = match judged {
-        Err(refused) => (refused.clone(), Statement { type_: PLACED, ..refused.clone() }, refused.reason != reason::VDC_NOT_READY),
+        Err(refused) => (
+            refused.clone(),
+            Statement { type_: PLACED, ..refused.clone() },
+            refused.reason != reason::VDC_NOT_READY,
+        ),
         Ok(valid) => {
             let stuck = missing.is_some() || conflict.is_some();
             let ready = missing.or(conflict).unwrap_or_else(|| overall(seen, valid));
@@ -40,13 +44,25 @@ pub(super) fn deleting(world: &World, seen: &Seen, remaining: &[String]) -> Hall
 fn finish(world: &World, seen: &Seen, statements: &[Statement]) -> HallStatus {
     let before = seen.hall.status.as_ref().map(|s| s.conditions.clone()).unwrap_or_default();
     let generation = seen.hall.metadata.generation;
-    let sites: Vec<HallSiteStatus> = seen.slices.iter().map(|(site, slice)| site_status(seen, site, slice)).collect();
-    let serving: Vec<&str> = sites.iter().filter(|s| s.role == HallRole::Active && s.ready == "True").map(|s| s.site.as_str()).collect();
-    let (have, want) = sites.iter().fold((0, 0), |(have, want), s| (have + s.ready_replicas, want + s.replicas));
+    let sites: Vec<HallSiteStatus> =
+        seen.slices.iter().map(|(site, slice)| site_status(seen, site, slice)).collect();
+    let serving: Vec<&str> = sites
+        .iter()
+        .filter(|s| s.role == HallRole::Active && s.ready == "True")
+        .map(|s| s.site.as_str())
+        .collect();
+    let (have, want) =
+        sites.iter().fold((0, 0), |(have, want), s| (have + s.ready_replicas, want + s.replicas));
     HallStatus {
         observed_generation: generation,
         conditions: conditions(&before, statements, generation, &world.context.now()),
-        url: seen.hall.spec.portal.as_ref().filter(|_| seen.host_owner.is_none()).map(|p| format!("http://{}/", p.host)),
+        url: seen
+            .hall
+            .spec
+            .portal
+            .as_ref()
+            .filter(|_| seen.host_owner.is_none())
+            .map(|p| format!("http://{}/", p.host)),
         site_summary: Some(if serving.is_empty() { "-".to_owned() } else { serving.join(",") }),
         replica_summary: Some(format!("{have}/{want}")),
         sites,
@@ -83,7 +99,8 @@ fn overall(seen: &Seen, valid: &Valid) -> Statement {
 }
 
 fn placed(valid: &Valid) -> Statement {
-    let sites: Vec<String> = valid.places.iter().map(|(site, role)| format!("{site} ({})", role.as_str())).collect();
+    let sites: Vec<String> =
+        valid.places.iter().map(|(site, role)| format!("{site} ({})", role.as_str())).collect();
     say(PLACED, State::True, reason::AS_ASKED, sites.join(", "))
 }
 
@@ -100,19 +117,30 @@ fn missing_secret(seen: &Seen) -> Option<Statement> {
 fn host_conflict(seen: &Seen) -> Option<Statement> {
     let owner = seen.host_owner.as_ref()?;
     let host = seen.hall.spec.portal.as_ref().map(|p| p.host.clone()).unwrap_or_default();
-    Some(not_ready(reason::HOST_CONFLICT, format!("spec.portal.host {host:?} belongs to the older hall {owner}; choose another host")))
+    Some(not_ready(
+        reason::HOST_CONFLICT,
+        format!("spec.portal.host {host:?} belongs to the older hall {owner}; choose another host"),
+    ))
 }
 
 /// Nothing replicates volumes yet, and it is said so.
 fn protected(seen: &Seen) -> Statement {
     let stateful = seen.hall.spec.components.iter().any(|c| !c.volumes.is_empty());
     match seen.hall.spec.availability_class {
-        AvailabilityClass::Bronze => say(PROTECTED, State::False, reason::SINGLE_SITE, "class Bronze lives at one site"),
+        AvailabilityClass::Bronze => {
+            say(PROTECTED, State::False, reason::SINGLE_SITE, "class Bronze lives at one site")
+        }
         _ if stateful => {
-            let text = "no complete replica of its volumes stands by: replication between sites is not built yet";
+            let text =
+                "no complete replica of its volumes stands by: replication between sites is not built yet";
             say(PROTECTED, State::False, reason::REPLICATION_MISSING, text)
         }
-        AvailabilityClass::Platinum => say(PROTECTED, State::True, reason::CONFIGURED, "it keeps no data and is active at every site of its VDC"),
+        AvailabilityClass::Platinum => say(
+            PROTECTED,
+            State::True,
+            reason::CONFIGURED,
+            "it keeps no data and is active at every site of its VDC",
+        ),
         _ => say(PROTECTED, State::False, reason::REPLICATION_MISSING, "failover is not built yet"),
     }
 }
@@ -129,8 +157,13 @@ fn site_status(seen: &Seen, site: &str, slice: &HallSlice) -> HallSiteStatus {
     let (have, want) = components.fold((0, 0), |(have, want), c| (have + c.ready, want + c.replicas));
     // The last word of a silent site says nothing of now.
     let fresh = seen.sites.get(site).is_some_and(|s| s.fresh);
-    let serving = ready.state == State::True || state_of(slice.status.as_ref().map_or(&[], |s| &s.conditions), READY) == State::True;
-    let door = seen.sites.get(site).and_then(|s| s.site.spec.providers.ingress.as_ref()).and_then(|i| i.address.clone());
+    let serving = ready.state == State::True
+        || state_of(slice.status.as_ref().map_or(&[], |s| &s.conditions), READY) == State::True;
+    let door = seen
+        .sites
+        .get(site)
+        .and_then(|s| s.site.spec.providers.ingress.as_ref())
+        .and_then(|i| i.address.clone());
     HallSiteStatus {
         site: site.to_owned(),
         role: slice.spec.role,
@@ -139,6 +172,10 @@ fn site_status(seen: &Seen, site: &str, slice: &HallSlice) -> HallSiteStatus {
         message: ready.message.chars().take(1024).collect(),
         ready_replicas: if fresh { have } else { 0 },
         replicas: want,
-        url: door.filter(|_| fresh && serving && slice.spec.role == HallRole::Active && slice.spec.portal.is_some()).map(|a| format!("http://{a}/")),
+        url: door
+            .filter(|_| {
+                fresh && serving && slice.spec.role == HallRole::Active && slice.spec.portal.is_some()
+            })
+            .map(|a| format!("http://{a}/")),
     }
 }

@@ -28,7 +28,12 @@ pub(super) struct Valid {
 
 impl Valid {
     /// The slices by site.
-    pub(super) fn slices(&self, term: i64, seen: &Seen, secrets: &[SliceSecret]) -> Vec<(String, HallSliceSpec)> {
+    pub(super) fn slices(
+        &self,
+        term: i64,
+        seen: &Seen,
+        secrets: &[SliceSecret],
+    ) -> Vec<(String, HallSliceSpec)> {
         let input = HallInput {
             term,
             identity: &self.identity,
@@ -38,7 +43,10 @@ impl Valid {
             secrets,
             host_is_ours: seen.host_owner.is_none(),
         };
-        self.places.iter().filter_map(|(site, role)| hall_slice(&input, *role).map(|s| (site.clone(), s))).collect()
+        self.places
+            .iter()
+            .filter_map(|(site, role)| hall_slice(&input, *role).map(|s| (site.clone(), s)))
+            .collect()
     }
 }
 
@@ -75,15 +83,24 @@ fn statement(refusal: Refusal) -> Statement {
 fn vdc(seen: &Seen) -> Result<&VirtualDataCenter, Statement> {
     let wanted = &seen.hall.spec.vdc_ref.name;
     let Some(vdc) = seen.vdc.as_deref() else {
-        let text = format!("spec.vdcRef.name {wanted:?} is no VirtualDataCenter of bureau {}; a hall runs only in a VDC of its own bureau", seen.bureau_name);
+        let text = format!(
+            "spec.vdcRef.name {wanted:?} is no VirtualDataCenter of bureau {}; a hall runs only in a VDC of its own bureau",
+            seen.bureau_name
+        );
         return Err(not_ready(reason::REFERENCE, text));
     };
     if vdc.metadata.deletion_timestamp.is_some() {
-        return Err(not_ready(reason::DELETING, format!("VDC {wanted} is being deleted: nothing new runs in it")));
+        return Err(not_ready(
+            reason::DELETING,
+            format!("VDC {wanted} is being deleted: nothing new runs in it"),
+        ));
     }
     // What runs in a frozen VDC stays; only what is new is refused.
     if vdc.spec.lifecycle.state != LifecycleState::Active && seen.slices.is_empty() {
-        return Err(not_ready(reason::LIFECYCLE, format!("VDC {wanted} is {:?}: set its spec.lifecycle.state to Active", vdc.spec.lifecycle.state)));
+        return Err(not_ready(
+            reason::LIFECYCLE,
+            format!("VDC {wanted} is {:?}: set its spec.lifecycle.state to Active", vdc.spec.lifecycle.state),
+        ));
     }
     Ok(vdc)
 }
@@ -94,8 +111,12 @@ fn host(seen: &Seen) -> Result<(), Statement> {
     if host_allowed(&portal.host, &domains) {
         return Ok(());
     }
-    let known = if domains.is_empty() { "it has none".to_owned() } else { format!("it has {}", domains.join(", ")) };
-    let text = format!("spec.portal.host {:?} is under none of the domains of bureau {}: {known}", portal.host, seen.bureau_name);
+    let known =
+        if domains.is_empty() { "it has none".to_owned() } else { format!("it has {}", domains.join(", ")) };
+    let text = format!(
+        "spec.portal.host {:?} is under none of the domains of bureau {}: {known}",
+        portal.host, seen.bureau_name
+    );
     Err(not_ready(reason::INVALID, text))
 }
 
@@ -106,7 +127,10 @@ fn places(seen: &Seen, vdc: &VirtualDataCenter) -> Result<BTreeMap<String, SiteR
     };
     let places: BTreeMap<String, SiteRole> = seen.vdc_slices.iter().filter_map(present).collect();
     if places.is_empty() {
-        return Err(not_ready(reason::VDC_NOT_READY, format!("VDC {} has no site yet; see its conditions", vdc.name_any())));
+        return Err(not_ready(
+            reason::VDC_NOT_READY,
+            format!("VDC {} has no site yet; see its conditions", vdc.name_any()),
+        ));
     }
     Ok(places)
 }
@@ -114,8 +138,12 @@ fn places(seen: &Seen, vdc: &VirtualDataCenter) -> Result<BTreeMap<String, SiteR
 fn room(seen: &Seen, vdc: &VirtualDataCenter, places: &BTreeMap<String, SiteRole>) -> Result<(), Refusal> {
     for (site, role) in places {
         let Some(slice) = seen.vdc_slices.get(site) else { continue };
-        let limits: BTreeMap<String, Amounts> =
-            slice.spec.namespaces.iter().filter_map(|n| n.quota.amounts().ok().map(|a| (n.name.clone(), a))).collect();
+        let limits: BTreeMap<String, Amounts> = slice
+            .spec
+            .namespaces
+            .iter()
+            .filter_map(|n| n.quota.amounts().ok().map(|a| (n.name.clone(), a)))
+            .collect();
         let mut others: BTreeMap<String, Amounts> = BTreeMap::new();
         for hall in &seen.older {
             for (namespace, amounts) in at_site(&hall.spec, &vdc.spec, *role) {

@@ -20,7 +20,8 @@ const ROLE: &str = "yunting-site";
 /// Makes them stand.
 pub(super) async fn objects(world: &World, seen: &Seen) -> Result<(), Error> {
     let name = seen.site.name_any();
-    let namespace = Object::new(&Namespace { metadata: metadata(&seen.namespace, None, &name), ..Namespace::default() });
+    let namespace =
+        Object::new(&Namespace { metadata: metadata(&seen.namespace, None, &name), ..Namespace::default() });
     let standing = world.namespaces.get_cluster(&seen.namespace);
     standing::apply(world, MANAGER, &namespace, standing.as_deref()).await?;
     let binding = Object::new(&binding(seen, &name));
@@ -36,7 +37,11 @@ pub(super) async fn objects(world: &World, seen: &Seen) -> Result<(), Error> {
 fn binding(seen: &Seen, site: &str) -> RoleBinding {
     RoleBinding {
         metadata: metadata(ROLE, Some(&seen.namespace), site),
-        role_ref: RoleRef { api_group: "rbac.authorization.k8s.io".into(), kind: "ClusterRole".into(), name: ROLE.into() },
+        role_ref: RoleRef {
+            api_group: "rbac.authorization.k8s.io".into(),
+            kind: "ClusterRole".into(),
+            name: ROLE.into(),
+        },
         subjects: Some(vec![Subject {
             api_group: Some("rbac.authorization.k8s.io".into()),
             kind: "User".into(),

@@ -26,7 +26,12 @@ pub(super) fn status(world: &World, seen: &Seen) -> SiteStatus {
     let total = seen.promised.total();
     SiteStatus {
         observed_generation: generation,
-        conditions: conditions(&before.conditions, &[ready, connected, policies], generation, &world.context.now()),
+        conditions: conditions(
+            &before.conditions,
+            &[ready, connected, policies],
+            generation,
+            &world.context.now(),
+        ),
         kubernetes_version: report.kubernetes_version,
         yunting_version: report.yunting_version,
         node_summary: Some(format!("{}/{}", report.ready_nodes, report.nodes)),
@@ -56,12 +61,22 @@ fn connected(seen: &Seen) -> Statement {
     if seen.fresh {
         return say(CONNECTED, State::True, reason::AS_ASKED, "its beat is fresh");
     }
-    say(CONNECTED, State::False, reason::SITE_SILENT, "no beat: the site is down, cut off, or its controller has not started")
+    say(
+        CONNECTED,
+        State::False,
+        reason::SITE_SILENT,
+        "no beat: the site is down, cut off, or its controller has not started",
+    )
 }
 
 fn policies(seen: &Seen, reported: &[Condition]) -> Statement {
     let Some(said) = find(reported, POLICIES_ENFORCED).filter(|_| seen.fresh) else {
-        return say(POLICIES_ENFORCED, State::Unknown, if seen.fresh { reason::PENDING } else { reason::SITE_SILENT }, "the site has not reported it");
+        return say(
+            POLICIES_ENFORCED,
+            State::Unknown,
+            if seen.fresh { reason::PENDING } else { reason::SITE_SILENT },
+            "the site has not reported it",
+        );
     };
     let why = if said.reason == reason::VERIFIED { reason::VERIFIED } else { reason::IN_PROGRESS };
     say(POLICIES_ENFORCED, state_of(reported, POLICIES_ENFORCED), why, said.message.clone())

@@ -21,7 +21,11 @@ pub(super) async fn finalizer(world: &World, seen: &Seen) -> Result<(), writer::
 }
 
 /// Writes slices that do not stand.
-pub(super) async fn slices(world: &World, seen: &Seen, slices: &[(String, VdcSliceSpec)]) -> Result<(), writer::Error> {
+pub(super) async fn slices(
+    world: &World,
+    seen: &Seen,
+    slices: &[(String, VdcSliceSpec)],
+) -> Result<(), writer::Error> {
     for (site, spec) in slices {
         let standing = seen.slices.get(site).map(|s| &s.spec);
         if standing.is_some_and(|s| same(s, spec)) {
@@ -56,7 +60,11 @@ async fn write(world: &World, seen: &Seen, site: &str, spec: &VdcSliceSpec) -> R
 
 /// Takes slices away from sites that the VDC leaves: `Absent`, then the slice itself once the site says `Gone` or
 /// has been given up. Returns the sites that remain.
-pub(super) async fn leavers(world: &World, seen: &Seen, leaving: &[String]) -> Result<Vec<String>, writer::Error> {
+pub(super) async fn leavers(
+    world: &World,
+    seen: &Seen,
+    leaving: &[String],
+) -> Result<Vec<String>, writer::Error> {
     let mut remaining = Vec::new();
     for site in leaving {
         let Some(slice) = seen.slices.get(site) else { continue };

@@ -19,9 +19,13 @@ pub(super) async fn delete(world: &World, seen: &Seen) -> Result<Next, Error> {
         return Ok(Next::Wait);
     }
     let mut status = seen.vdc.status.clone().unwrap_or_default();
-    let message = format!("waiting for {} to take it away", if remaining.is_empty() { sites.join(", ") } else { remaining.join(", ") });
+    let message = format!(
+        "waiting for {} to take it away",
+        if remaining.is_empty() { sites.join(", ") } else { remaining.join(", ") }
+    );
     let ready = say(READY, State::False, reason::DELETING, message);
-    status.conditions = conditions(&status.conditions, &[ready], seen.vdc.metadata.generation, &world.context.now());
+    status.conditions =
+        conditions(&status.conditions, &[ready], seen.vdc.metadata.generation, &world.context.now());
     apply::status(world, seen, &status).await?;
     Ok(Next::Wait)
 }

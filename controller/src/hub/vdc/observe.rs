@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use kube::ResourceExt;
 use yunting_crds::conditions::{READY, State, state_of};
-use yunting_crds::names::{BUREAU_NAMESPACE_PREFIX, SliceKind, SiteName, slice};
+use yunting_crds::names::{BUREAU_NAMESPACE_PREFIX, SiteName, SliceKind, slice};
 use yunting_crds::resources::Amounts;
 use yunting_crds::{Bureau, Site, VdcSlice, VdcTemplate, VirtualDataCenter};
 
@@ -47,8 +47,12 @@ pub(super) fn observe(world: &World, key: &ObjectKey) -> Option<Seen> {
     let sites = seen_sites(world);
     let slice_name = slice(SliceKind::Vdc, &uid);
     let mine = world.vdc_slices.select(|s| s.name_any() == slice_name && s.spec.source.uid == uid);
-    let by_site = |s: Arc<VdcSlice>| s.namespace().as_deref().and_then(SiteName::from_namespace).map(|n| (n.to_string(), s.clone()));
-    let in_it = world.halls.select(|h| h.namespace().as_deref() == Some(&key.namespace) && h.spec.vdc_ref.name == key.name);
+    let by_site = |s: Arc<VdcSlice>| {
+        s.namespace().as_deref().and_then(SiteName::from_namespace).map(|n| (n.to_string(), s.clone()))
+    };
+    let in_it = world
+        .halls
+        .select(|h| h.namespace().as_deref() == Some(&key.namespace) && h.spec.vdc_ref.name == key.name);
     Some(Seen {
         uid,
         bureau: world.bureaus.get_cluster(&bureau_name),
@@ -72,7 +76,8 @@ fn seen_sites(world: &World) -> BTreeMap<String, SeenSite> {
     let seen = |site: Arc<Site>| {
         let name = site.name_any();
         let fresh = world.liveness.fresh(&name);
-        let ready = fresh && site.status.as_ref().is_some_and(|s| state_of(&s.conditions, READY) == State::True);
+        let ready =
+            fresh && site.status.as_ref().is_some_and(|s| state_of(&s.conditions, READY) == State::True);
         (name, SeenSite { site, fresh, ready })
     };
     world.sites.all().into_iter().map(seen).collect()

@@ -64,7 +64,12 @@ pub(super) fn reserve(world: &World, seen: &Seen, valid: &Valid) -> Outcome {
     }
     let views: Vec<SiteView> = seen.sites.iter().map(|(name, s)| view(&ledger, seen, name, s)).collect();
     let current = current(seen);
-    let request = placement::Request { sites: &seen.vdc.spec.sites, quota: &valid.quota, reserve: &valid.reserve, current: &current };
+    let request = placement::Request {
+        sites: &seen.vdc.spec.sites,
+        quota: &valid.quota,
+        reserve: &valid.reserve,
+        current: &current,
+    };
     let placement = place(&request, &views);
     if let Some(failure) = placement.failure {
         let mut outcome = Outcome::refused(seen, not_ready(reason::NO_PLACE, failure));
@@ -102,8 +107,12 @@ fn above_bureau(ledger: &Ledger, seen: &Seen, valid: &Valid) -> Option<Statement
     let bureau = &seen.bureau_name;
     let known = ledger.get(&seen.uid).is_some();
     let others = ledger.count(bureau, &seen.uid);
-    if let Some(most) = valid.bureau_vdcs.and_then(|m| usize::try_from(m).ok()).filter(|m| !known && others >= *m) {
-        let text = format!("bureau {bureau} may have {most} VDCs and has {others}: release one or ask for more (spec.quota.vdcs of the bureau)");
+    if let Some(most) =
+        valid.bureau_vdcs.and_then(|m| usize::try_from(m).ok()).filter(|m| !known && others >= *m)
+    {
+        let text = format!(
+            "bureau {bureau} may have {most} VDCs and has {others}: release one or ask for more (spec.quota.vdcs of the bureau)"
+        );
         return Some(not_ready(reason::QUOTA_EXCEEDED, text));
     }
     let others = ledger.of_bureau(bureau, &seen.uid);
@@ -116,7 +125,9 @@ fn above_bureau(ledger: &Ledger, seen: &Seen, valid: &Valid) -> Option<Statement
     let (kind, taken) = (excess.kind, others.amount(excess.kind));
     let text = format!(
         "spec.quota.{kind} {} does not fit bureau {bureau}: its other VDCs have {} of {}; ask for less, lower another VDC or have the bureau's quota raised",
-        kind.print(asked), kind.print(taken), kind.print(excess.limit)
+        kind.print(asked),
+        kind.print(taken),
+        kind.print(excess.limit)
     );
     Some(not_ready(reason::QUOTA_EXCEEDED, text))
 }
@@ -156,7 +167,9 @@ fn above_sites(views: &[SiteView], seen: &Seen, next: &[(String, Share)]) -> Opt
         let grows = share.total().first_above(&before).is_some() || !seen.slices.contains_key(site);
         let excess = view.promised.total().plus(&share.total()).first_above(&view.room);
         if let Some(excess) = excess.filter(|_| grows) {
-            let text = format!("site {site} has too little room: {excess} in all with this VDC; ask for less or move it to other sites");
+            let text = format!(
+                "site {site} has too little room: {excess} in all with this VDC; ask for less or move it to other sites"
+            );
             return Some(not_ready(reason::QUOTA_EXCEEDED, text));
         }
     }
@@ -170,10 +183,22 @@ fn grant(seen: &Seen, valid: &Valid, next: &[(String, Share)]) -> Grant {
     Grant { bureau: seen.bureau_name.clone(), quota: valid.quota.clone(), sites }
 }
 
-fn outcome(world: &World, seen: &Seen, valid: &Valid, placement: Placement, next: &[(String, Share)]) -> Outcome {
+fn outcome(
+    world: &World,
+    seen: &Seen,
+    valid: &Valid,
+    placement: Placement,
+    next: &[(String, Share)],
+) -> Outcome {
     let members = seen.bureau.as_ref().map(|b| b.spec.members.clone()).unwrap_or_default();
     let effective = Effective { quota: Quota::from_amounts(&valid.quota), ..valid.effective.clone() };
-    let input = VdcInput { term: world.term, identity: &valid.identity, spec: &seen.vdc.spec, effective: &effective, members: &members };
+    let input = VdcInput {
+        term: world.term,
+        identity: &valid.identity,
+        spec: &seen.vdc.spec,
+        effective: &effective,
+        members: &members,
+    };
     let slice = |(index, (site, share)): (usize, &(String, Share))| {
         let spec = &seen.sites.get(site)?.site.spec;
         Some((site.clone(), vdc_slice(&input, spec, role(index), share)))
@@ -196,6 +221,12 @@ fn outcome(world: &World, seen: &Seen, valid: &Valid, placement: Placement, next
 /// A site that is kept keeps the reason for which it was chosen.
 fn remembered(seen: &Seen, choices: Vec<SiteChoice>) -> Vec<SiteChoice> {
     let before = seen.vdc.status.as_ref().map(|s| s.placement.as_slice()).unwrap_or_default();
-    let first = |c: SiteChoice| before.iter().find(|b| c.reason == "Kept" && b.site == c.site && b.role == c.role).cloned().unwrap_or(c);
+    let first = |c: SiteChoice| {
+        before
+            .iter()
+            .find(|b| c.reason == "Kept" && b.site == c.site && b.role == c.role)
+            .cloned()
+            .unwrap_or(c)
+    };
     choices.into_iter().map(first).collect()
 }

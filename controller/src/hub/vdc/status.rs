@@ -25,7 +25,8 @@ pub(super) fn status(world: &World, seen: &Seen, outcome: &Outcome) -> VdcStatus
     let now = world.context.now();
     let generation = seen.vdc.metadata.generation;
     let released_at = released_at(seen, &before, &now.0.to_string());
-    let mut statements = vec![outcome.scheduled.clone(), frozen(seen), deletable(world, seen, released_at.as_deref())];
+    let mut statements =
+        vec![outcome.scheduled.clone(), frozen(seen), deletable(world, seen, released_at.as_deref())];
     let ready = match &outcome.stuck {
         Some(stuck) => stuck.clone(),
         None => overall(seen, outcome, READY),
@@ -35,7 +36,8 @@ pub(super) fn status(world: &World, seen: &Seen, outcome: &Outcome) -> VdcStatus
     for type_ in [QUOTA_ENFORCED, NETWORK_ISOLATED, VOLUMES_ENCRYPTED, TRANSPORT_ENCRYPTED] {
         statements.push(overall(seen, outcome, type_));
     }
-    let sites: Vec<VdcSiteStatus> = seen.slices.iter().map(|(site, slice)| site_status(seen, site, slice)).collect();
+    let sites: Vec<VdcSiteStatus> =
+        seen.slices.iter().map(|(site, slice)| site_status(seen, site, slice)).collect();
     let used = sites.iter().filter_map(|s| s.used.amounts().ok()).fold(Amounts::new(), |sum, a| sum.plus(&a));
     let limit = outcome.effective.as_ref().and_then(|e| e.quota.amounts().ok()).unwrap_or_default();
     VdcStatus {
@@ -84,7 +86,8 @@ fn site_status(seen: &Seen, site: &str, slice: &VdcSlice) -> VdcSiteStatus {
     let ready = verdict(&view(seen, site, slice), READY, generation);
     let share = share_of(&slice.spec);
     let namespaces = slice.status.iter().flat_map(|s| &s.namespaces);
-    let used = namespaces.clone().filter_map(|n| n.used.amounts().ok()).fold(Amounts::new(), |sum, a| sum.plus(&a));
+    let used =
+        namespaces.clone().filter_map(|n| n.used.amounts().ok()).fold(Amounts::new(), |sum, a| sum.plus(&a));
     VdcSiteStatus {
         site: site.to_owned(),
         role: slice.spec.role,
@@ -101,7 +104,12 @@ fn site_status(seen: &Seen, site: &str, slice: &VdcSlice) -> VdcSiteStatus {
 fn frozen(seen: &Seen) -> Statement {
     match seen.vdc.spec.lifecycle.state {
         LifecycleState::Active => say(FROZEN, State::False, reason::LIFECYCLE, ""),
-        state => say(FROZEN, State::True, reason::LIFECYCLE, format!("spec.lifecycle.state is {state:?}: nothing new is admitted")),
+        state => say(
+            FROZEN,
+            State::True,
+            reason::LIFECYCLE,
+            format!("spec.lifecycle.state is {state:?}: nothing new is admitted"),
+        ),
     }
 }
 
@@ -123,7 +131,10 @@ fn cooling_left(world: &World, seen: &Seen, released_at: Option<&str>) -> Option
 fn deletable(world: &World, seen: &Seen, released_at: Option<&str>) -> Statement {
     let no = |text: String| say(DELETABLE, State::False, reason::LIFECYCLE, text);
     let Some(left) = cooling_left(world, seen, released_at) else {
-        return no("set spec.lifecycle.state to Released first; it can be taken back until it has cooled off".to_owned());
+        return no(
+            "set spec.lifecycle.state to Released first; it can be taken back until it has cooled off"
+                .to_owned(),
+        );
     };
     if !seen.halls.is_empty() {
         return no(format!("halls still run in it: {}; delete them first", seen.halls.join(", ")));

@@ -29,20 +29,32 @@ pub(super) fn validate(seen: &Seen) -> Result<Valid, Statement> {
     let name = seen.vdc.metadata.name.as_deref().unwrap_or_default();
     names(seen, name)?;
     let bureau = seen.bureau.as_ref().ok_or_else(|| {
-        refuse(reason::REFERENCE, format!("no Bureau {:?} exists; a platform administrator creates it", seen.bureau_name))
+        refuse(
+            reason::REFERENCE,
+            format!("no Bureau {:?} exists; a platform administrator creates it", seen.bureau_name),
+        )
     })?;
     if bureau.metadata.deletion_timestamp.is_some() {
-        return Err(refuse(reason::DELETING, format!("bureau {} is being deleted: nothing new is made in it", seen.bureau_name)));
+        return Err(refuse(
+            reason::DELETING,
+            format!("bureau {} is being deleted: nothing new is made in it", seen.bureau_name),
+        ));
     }
     if let (Some(wanted), None) = (&spec.template_ref, &seen.template) {
-        let text = format!("spec.templateRef.name {:?} is no VdcTemplate; `kubectl get vdctemplates` lists them", wanted.name);
+        let text = format!(
+            "spec.templateRef.name {:?} is no VdcTemplate; `kubectl get vdctemplates` lists them",
+            wanted.name
+        );
         return Err(refuse(reason::REFERENCE, text));
     }
     let effective = effective(seen);
     let quota = amounts("spec.quota", &effective.quota)?;
     for kind in [Kind::Cpu, Kind::Memory, Kind::Pods] {
         if quota.get(kind).is_none() {
-            return Err(refuse(reason::INVALID, format!("spec.quota.{kind} is missing: give it here or name a template that does")));
+            return Err(refuse(
+                reason::INVALID,
+                format!("spec.quota.{kind} is missing: give it here or name a template that does"),
+            ));
         }
     }
     let reserve = match effective.dr_reserve.mode {
@@ -86,15 +98,27 @@ fn effective(seen: &Seen) -> Effective {
     let template = seen.template.as_ref().map(|t| &t.spec);
     Effective {
         quota: spec.quota.or(&template.map(|t| t.quota.clone()).unwrap_or_default()),
-        dr_reserve: spec.dr_reserve.clone().or_else(|| template.and_then(|t| t.dr_reserve.clone())).unwrap_or_default(),
-        isolation: spec.isolation.clone().or_else(|| template.and_then(|t| t.isolation.clone())).unwrap_or_default(),
+        dr_reserve: spec
+            .dr_reserve
+            .clone()
+            .or_else(|| template.and_then(|t| t.dr_reserve.clone()))
+            .unwrap_or_default(),
+        isolation: spec
+            .isolation
+            .clone()
+            .or_else(|| template.and_then(|t| t.isolation.clone()))
+            .unwrap_or_default(),
     }
 }
 
 fn fixed(effective: &Effective, quota: &Amounts) -> Result<Amounts, Statement> {
-    let fixed = amounts("spec.drReserve.fixed", effective.dr_reserve.fixed.as_ref().unwrap_or(&Quota::default()))?;
+    let fixed =
+        amounts("spec.drReserve.fixed", effective.dr_reserve.fixed.as_ref().unwrap_or(&Quota::default()))?;
     match fixed.first_above(quota) {
-        Some(excess) => Err(refuse(reason::INVALID, format!("spec.drReserve.fixed is above spec.quota: {excess}; lower it or raise the quota"))),
+        Some(excess) => Err(refuse(
+            reason::INVALID,
+            format!("spec.drReserve.fixed is above spec.quota: {excess}; lower it or raise the quota"),
+        )),
         None => Ok(fixed),
     }
 }

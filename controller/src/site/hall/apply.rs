@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeSet, HashSet};
 
+use yunting_crds::labels;
 use yunting_plan::hall::{hall_objects, needs_open};
 use yunting_plan::object::{Key, Object};
 use yunting_plan::orphans::{self, Standing as Here};
 use yunting_plan::scope::Scope;
 use yunting_plan::vdc::admission::Admission;
-use yunting_crds::labels;
 
 use super::validate::Valid;
 use super::{Error, MANAGER, secrets};
@@ -63,7 +63,8 @@ fn leads_in(object: &Object) -> bool {
 fn reasons(closed: &HashSet<&str>, missing: &[String]) -> Vec<String> {
     let mut names: Vec<&str> = closed.iter().copied().collect();
     names.sort_unstable();
-    let mut all: Vec<String> = names.iter().map(|n| format!("namespace {n} is closed; see the conditions of its VDC")).collect();
+    let mut all: Vec<String> =
+        names.iter().map(|n| format!("namespace {n} is closed; see the conditions of its VDC")).collect();
     all.extend(missing.iter().map(|s| format!("Secret {s} has not come from the hub as it is meant")));
     all
 }
@@ -89,7 +90,9 @@ fn exists(world: &World, valid: &Valid, name: &str) -> bool {
 
 fn open(world: &World, name: &str) -> bool {
     let child = world.children.get(&namespace_key(name));
-    child.is_some_and(|c| Admission::from_label(label_of(&c.value(), labels::ADMISSION).as_deref()) == Admission::Open)
+    child.is_some_and(|c| {
+        Admission::from_label(label_of(&c.value(), labels::ADMISSION).as_deref()) == Admission::Open
+    })
 }
 
 async fn remove_orphans(
@@ -100,10 +103,12 @@ async fn remove_orphans(
 ) -> Result<Option<orphans::TooMany>, Error> {
     let desired: BTreeSet<&Key> = objects.iter().map(|o| &o.key).chain(secrets).collect();
     let children = world.children.of_hall(valid.hall.uid.as_str());
-    let leaving = orphans::leaving(children.iter().map(|c| Here { key: &c.key, deleting: c.deleting }), &desired);
+    let leaving =
+        orphans::leaving(children.iter().map(|c| Here { key: &c.key, deleting: c.deleting }), &desired);
     // A component has up to nine objects; it is components that are counted.
     let gone: Vec<_> = children.iter().filter(|c| leaving.contains(&c.key)).cloned().collect();
-    let units: BTreeSet<Option<String>> = gone.iter().map(|c| label_of(&c.value(), labels::COMPONENT)).collect();
+    let units: BTreeSet<Option<String>> =
+        gone.iter().map(|c| label_of(&c.value(), labels::COMPONENT)).collect();
     if let Err(stopped) = orphans::breaker(units.len(), children.len()) {
         tracing::error!(hall = %valid.hall.name, %stopped, "removal stopped");
         return Ok(Some(stopped));

@@ -25,7 +25,11 @@ pub(super) fn gather(world: &World, hall: &ValidHallSlice) -> Secrets {
     let mut found = Secrets::default();
     for c in &hall.components {
         for (name, copy) in &c.secrets {
-            let key = Key { kind: api_kind::<Secret>(), namespace: Some(c.namespace.clone()), name: copy.name.clone() };
+            let key = Key {
+                kind: api_kind::<Secret>(),
+                namespace: Some(c.namespace.clone()),
+                name: copy.name.clone(),
+            };
             if found.keys.contains(&key) {
                 continue;
             }
@@ -43,8 +47,13 @@ pub(super) fn gather(world: &World, hall: &ValidHallSlice) -> Secrets {
 /// The Secret as it is to be, if the hub's copy is the one meant.
 fn object(world: &World, hall: &ValidHallSlice, key: &Key, copy: &SecretCopy) -> Option<Object> {
     let source = world.hub_secrets.get(&world.site.namespace(), &copy.copy)?;
-    let meant = |s: &Secret| s.metadata.annotations.as_ref().and_then(|a| a.get(labels::SECRET_HASH)) == Some(&copy.hash);
-    let ours = |s: &Secret| s.metadata.labels.as_ref().and_then(|l| l.get(labels::VDC_UID)).map(String::as_str) == Some(hall.owner.uid.as_str());
+    let meant = |s: &Secret| {
+        s.metadata.annotations.as_ref().and_then(|a| a.get(labels::SECRET_HASH)) == Some(&copy.hash)
+    };
+    let ours = |s: &Secret| {
+        s.metadata.labels.as_ref().and_then(|l| l.get(labels::VDC_UID)).map(String::as_str)
+            == Some(hall.owner.uid.as_str())
+    };
     if !meant(&source) || !ours(&source) {
         return None;
     }
@@ -63,6 +72,7 @@ fn object(world: &World, hall: &ValidHallSlice, key: &Key, copy: &SecretCopy) ->
 
 fn stands(world: &World, key: &Key, copy: &SecretCopy) -> bool {
     let value = world.memory.value(&world.children, key);
-    let hash = value.as_ref().and_then(|v| v.pointer("/metadata/annotations")?.get(labels::SECRET_HASH)?.as_str());
+    let hash =
+        value.as_ref().and_then(|v| v.pointer("/metadata/annotations")?.get(labels::SECRET_HASH)?.as_str());
     hash == Some(copy.hash.as_str())
 }

@@ -2,9 +2,9 @@
 //! current version, and the front door has taken the route.
 
 use serde_json::Value;
+use yunting_crds::HallSliceStatus;
 use yunting_crds::conditions::{GONE, READY, State, Statement, conditions, reason, say};
 use yunting_crds::hall_slice::ComponentStatus;
-use yunting_crds::HallSliceStatus;
 use yunting_plan::hall::route::{HTTP_ROUTE, accepted};
 use yunting_plan::hall::{ValidComponent, ValidHallSlice};
 use yunting_plan::object::{Key, api_kind};
@@ -19,11 +19,17 @@ use crate::site::outbox::Status;
 use crate::site::world::World;
 
 /// Says how it stands.
-pub(super) fn status(world: &World, seen: &Seen, valid: &Result<Valid, Statement>, done: &Result<Done, Error>) {
+pub(super) fn status(
+    world: &World,
+    seen: &Seen,
+    valid: &Result<Valid, Statement>,
+    done: &Result<Done, Error>,
+) {
     let (statements, components, route) = match valid {
         Err(statement) => (vec![statement.clone()], Vec::new(), None),
         Ok(Valid { hall, .. }) => {
-            let components: Vec<Shown> = hall.components.iter().map(|c| Shown::of(world, seen, hall, c)).collect();
+            let components: Vec<Shown> =
+                hall.components.iter().map(|c| Shown::of(world, seen, hall, c)).collect();
             let route = route(world, hall);
             let ready = ready(hall, done, &components, route.as_ref());
             let text = route.map(|r| match r {
@@ -39,7 +45,9 @@ pub(super) fn status(world: &World, seen: &Seen, valid: &Result<Valid, Statement
 /// Says how its removal stands.
 pub(super) fn gone(world: &World, seen: &Seen, result: &Result<Left, Error>) {
     let (state, reason, text) = match result {
-        Ok(Left::Nothing) => (State::True, reason::AS_ASKED, "nothing of the hall is left at this site".to_owned()),
+        Ok(Left::Nothing) => {
+            (State::True, reason::AS_ASKED, "nothing of the hall is left at this site".to_owned())
+        }
         Ok(Left::Waiting(what)) => (State::False, reason::DELETING, what.clone()),
         Err(error) => (State::False, reason::APPLY_FAILED, chain(error)),
     };
@@ -47,7 +55,13 @@ pub(super) fn gone(world: &World, seen: &Seen, result: &Result<Left, Error>) {
     put(world, seen, &[say(GONE, state, reason, text), ready], Vec::new(), None);
 }
 
-fn put(world: &World, seen: &Seen, statements: &[Statement], components: Vec<ComponentStatus>, route: Option<String>) {
+fn put(
+    world: &World,
+    seen: &Seen,
+    statements: &[Statement],
+    components: Vec<ComponentStatus>,
+    route: Option<String>,
+) {
     let before = world.outbox.before(world, &seen.name);
     let generation = Some(seen.generation());
     let status = HallSliceStatus {
@@ -79,7 +93,9 @@ impl Shown {
         let asked = asked(c, value.as_ref());
         let ready = counts.observed && counts.current() >= asked && (asked > 0 || counts.all == 0);
         let message = (!ready).then(|| trouble::of(world, hall.uid.as_str(), c, value.as_ref())).flatten();
-        let role = seen.spec().and_then(|s| s.components.iter().find(|o| o.component.name == c.name.as_str()).map(|o| o.role));
+        let role = seen
+            .spec()
+            .and_then(|s| s.components.iter().find(|o| o.component.name == c.name.as_str()).map(|o| o.role));
         Self {
             ready,
             status: ComponentStatus {
@@ -113,7 +129,9 @@ struct Counts {
 
 impl Counts {
     fn read(workload: &Value) -> Self {
-        let number = |path: &str| workload.pointer(path).and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok()).unwrap_or(0);
+        let number = |path: &str| {
+            workload.pointer(path).and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok()).unwrap_or(0)
+        };
         let generation = |path: &str| workload.pointer(path).and_then(Value::as_i64).unwrap_or(0);
         Self {
             observed: generation("/status/observedGeneration") >= generation("/metadata/generation"),
@@ -134,15 +152,26 @@ fn route(world: &World, hall: &ValidHallSlice) -> Option<Result<(), String>> {
     let c = hall.components.get(portal.component)?;
     let key = Key { kind: HTTP_ROUTE, namespace: Some(c.namespace.clone()), name: c.object.clone() };
     let verdict = world.memory.value(&world.children, &key).as_deref().and_then(accepted);
-    let silent = if world.serves_routes { "the gateway has said nothing yet" } else { "the site serves no Gateway API" };
+    let silent = if world.serves_routes {
+        "the gateway has said nothing yet"
+    } else {
+        "the site serves no Gateway API"
+    };
     Some(verdict.unwrap_or_else(|| Err(silent.to_owned())))
 }
 
-fn ready(hall: &ValidHallSlice, done: &Result<Done, Error>, components: &[Shown], route: Option<&Result<(), String>>) -> Statement {
+fn ready(
+    hall: &ValidHallSlice,
+    done: &Result<Done, Error>,
+    components: &[Shown],
+    route: Option<&Result<(), String>>,
+) -> Statement {
     let not = |reason, message: String| say(READY, State::False, reason, message);
     let done = match done {
         Ok(done) => done,
-        Err(Error::Ensure(crate::site::ensure::Error::Scope(refused))) => return not(reason::NAME_COLLISION, refused.to_string()),
+        Err(Error::Ensure(crate::site::ensure::Error::Scope(refused))) => {
+            return not(reason::NAME_COLLISION, refused.to_string());
+        }
         Err(error) => return not(reason::APPLY_FAILED, chain(error)),
     };
     if !done.waiting.is_empty() {
@@ -159,7 +188,12 @@ fn ready(hall: &ValidHallSlice, done: &Result<Done, Error>, components: &[Shown]
         return not(reason::IN_PROGRESS, format!("the route is not accepted: {why}"));
     }
     let running = hall.components.iter().filter(|c| c.active).count();
-    say(READY, State::True, reason::AS_ASKED, format!("{running} of {} components run here, all ready", hall.components.len()))
+    say(
+        READY,
+        State::True,
+        reason::AS_ASKED,
+        format!("{running} of {} components run here, all ready", hall.components.len()),
+    )
 }
 
 fn lack(c: &Shown) -> String {

@@ -38,7 +38,11 @@ pub(super) async fn run(world: &World, seen: &Seen) -> Result<Left, Error> {
         return Ok(Left::Nothing);
     };
     let here: Vec<Arc<Child>> = all.into_iter().filter(|c| step(c) == now).collect();
-    let text = format!("{} of its {} are being removed", here.len(), here.first().map_or("objects", |c| c.key.kind.plural));
+    let text = format!(
+        "{} of its {} are being removed",
+        here.len(),
+        here.first().map_or("objects", |c| c.key.kind.plural)
+    );
     // Pods go with what made them; Kubernetes ends them in their own time.
     if now != 2 {
         ensure::remove(world, &here).await?;

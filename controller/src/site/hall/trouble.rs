@@ -11,7 +11,12 @@ use crate::site::world::World;
 const LONGEST: usize = 500;
 
 /// What hinders a component that is not ready, if anything is known.
-pub(super) fn of(world: &World, hall_uid: &str, c: &ValidComponent, workload: Option<&Value>) -> Option<String> {
+pub(super) fn of(
+    world: &World,
+    hall_uid: &str,
+    c: &ValidComponent,
+    workload: Option<&Value>,
+) -> Option<String> {
     let told = workload.and_then(refused).or_else(|| of_pods(world, hall_uid, c));
     told.map(|text| text.chars().take(LONGEST).collect())
 }
@@ -22,12 +27,17 @@ fn refused(workload: &Value) -> Option<String> {
     let failure = conditions.iter().find(|c| c["type"] == "ReplicaFailure" && c["status"] == "True");
     let stuck = || conditions.iter().find(|c| c["type"] == "Progressing" && c["status"] == "False");
     let condition = failure.or_else(stuck)?;
-    Some(format!("{}: {}", condition["reason"].as_str().unwrap_or("ReplicaFailure"), condition["message"].as_str().unwrap_or_default()))
+    Some(format!(
+        "{}: {}",
+        condition["reason"].as_str().unwrap_or("ReplicaFailure"),
+        condition["message"].as_str().unwrap_or_default()
+    ))
 }
 
 /// The first trouble that a pod of the component tells of.
 fn of_pods(world: &World, hall_uid: &str, c: &ValidComponent) -> Option<String> {
-    let pods = world.children.of_hall(hall_uid).into_iter().filter(|p| p.key.kind.kind == "Pod" && !p.deleting);
+    let pods =
+        world.children.of_hall(hall_uid).into_iter().filter(|p| p.key.kind.kind == "Pod" && !p.deleting);
     pods.map(|p| (p.value(), p)).find_map(|(value, p)| {
         let mine = label_of(&value, labels::COMPONENT).as_deref() == Some(c.name.as_str());
         pod(&value).filter(|_| mine).map(|t| format!("pod {}: {t}", p.key.name))
@@ -37,11 +47,17 @@ fn of_pods(world: &World, hall_uid: &str, c: &ValidComponent) -> Option<String> 
 /// Not scheduled, or a container that waits or has ended badly.
 fn pod(value: &Value) -> Option<String> {
     let list = |path: &str| value.pointer(path).and_then(Value::as_array).into_iter().flatten();
-    let unscheduled = list("/status/conditions").find(|c| c["type"] == "PodScheduled" && c["status"] == "False");
-    let waiting = || list("/status/containerStatuses").find_map(|c| c.pointer("/state/waiting").filter(|w| w["reason"] != "ContainerCreating"));
+    let unscheduled =
+        list("/status/conditions").find(|c| c["type"] == "PodScheduled" && c["status"] == "False");
+    let waiting = || {
+        list("/status/containerStatuses")
+            .find_map(|c| c.pointer("/state/waiting").filter(|w| w["reason"] != "ContainerCreating"))
+    };
     let why = unscheduled.or_else(waiting)?;
     let reason = why.get("reason")?.as_str()?;
-    let ended = list("/status/containerStatuses").find_map(|c| c.pointer("/lastState/terminated/exitCode")).map(|code| format!(" (last exit code {code})"));
+    let ended = list("/status/containerStatuses")
+        .find_map(|c| c.pointer("/lastState/terminated/exitCode"))
+        .map(|code| format!(" (last exit code {code})"));
     let message = why.get("message").and_then(Value::as_str).unwrap_or_default();
     let ended = ended.unwrap_or_default();
     Some(if message.is_empty() { format!("{reason}{ended}") } else { format!("{reason}{ended}: {message}") })

@@ -21,8 +21,12 @@ pub(super) fn validate(seen: &Seen) -> Result<Valid, Statement> {
         return Err(waiting(format!("VDC {} is not at this site; it is waited for", spec.vdc.name)));
     };
     let Some(vdc) = slice_of(record) else {
-        return Err(waiting(format!("VDC {} cannot be carried out as it stands; see its conditions", spec.vdc.name)));
+        return Err(waiting(format!(
+            "VDC {} cannot be carried out as it stands; see its conditions",
+            spec.vdc.name
+        )));
     };
-    let hall = ValidHallSlice::check(spec, &vdc).map_err(|e| say(READY, State::False, e.reason(), e.to_string()))?;
+    let hall =
+        ValidHallSlice::check(spec, &vdc).map_err(|e| say(READY, State::False, e.reason(), e.to_string()))?;
     Ok(Valid { hall, vdc })
 }

@@ -32,7 +32,9 @@ pub(crate) async fn beat(world: Arc<World>) {
         match tokio::time::timeout(PERIOD, write).await {
             Ok(Ok(_)) => (),
             // Before the hub has made our namespace and rights there is nothing to leave the server for.
-            Ok(Err(crate::writer::Error::Apply { source: kube::Error::Api(s), .. })) if matches!(s.code, 403 | 404) => {
+            Ok(Err(crate::writer::Error::Apply { source: kube::Error::Api(s), .. }))
+                if matches!(s.code, 403 | 404) =>
+            {
                 tracing::info!(why = s.message, "the hub does not take the beat yet");
             }
             Ok(Err(error)) => {

@@ -58,8 +58,14 @@ impl Canary {
     /// What is said of it.
     pub(crate) fn statement(&self) -> Statement {
         match &*self.seen.lock().unwrap_or_else(PoisonError::into_inner) {
-            Seen::Unknown => enforced(State::Unknown, reason::PENDING, "the canary has not been asked yet".to_owned()),
-            Seen::Enforced => enforced(State::True, reason::VERIFIED, "a pod in the closed canary namespace was refused by every API server".to_owned()),
+            Seen::Unknown => {
+                enforced(State::Unknown, reason::PENDING, "the canary has not been asked yet".to_owned())
+            }
+            Seen::Enforced => enforced(
+                State::True,
+                reason::VERIFIED,
+                "a pod in the closed canary namespace was refused by every API server".to_owned(),
+            ),
             Seen::NotEnforced(why) => enforced(State::False, reason::IN_PROGRESS, why.clone()),
         }
     }
@@ -104,13 +110,23 @@ async fn ask(world: &World) -> Seen {
 }
 
 async fn refused(writer: &Writer) -> Result<(), String> {
-    let key = Key { kind: api_kind::<Pod>(), namespace: Some(labels::CANARY_NAMESPACE.to_owned()), name: "canary".to_owned() };
+    let key = Key {
+        kind: api_kind::<Pod>(),
+        namespace: Some(labels::CANARY_NAMESPACE.to_owned()),
+        name: "canary".to_owned(),
+    };
     let params = PostParams { dry_run: true, ..PostParams::default() };
     let body = serde_json::to_vec(&pod()).map_err(|e| e.to_string())?;
     let request = Request::new(crate::writer::path(&key)).create(&params, body).map_err(|e| e.to_string())?;
     match writer.raw(&key, "dry-run", request).await {
-        Ok(_) => Err(format!("a pod in {} was accepted: policy {POLICY} does not act", labels::CANARY_NAMESPACE)),
-        Err(crate::writer::Error::Change { source: kube::Error::Api(status), .. }) if status.message.contains(POLICY) => Ok(()),
+        Ok(_) => {
+            Err(format!("a pod in {} was accepted: policy {POLICY} does not act", labels::CANARY_NAMESPACE))
+        }
+        Err(crate::writer::Error::Change { source: kube::Error::Api(status), .. })
+            if status.message.contains(POLICY) =>
+        {
+            Ok(())
+        }
         Err(error) => Err(crate::error::chain(&error)),
     }
 }

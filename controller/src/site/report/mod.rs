@@ -60,7 +60,10 @@ fn works(orphaned: &[String]) -> Statement {
     if orphaned.is_empty() {
         return say(READY, State::True, reason::AS_ASKED, "");
     }
-    let text = format!("{} records have no slice at the hub; nothing is done to them until they are adopted or taken away", orphaned.len());
+    let text = format!(
+        "{} records have no slice at the hub; nothing is done to them until they are adopted or taken away",
+        orphaned.len()
+    );
     say(READY, State::True, "Orphaned", text)
 }
 
@@ -88,12 +91,14 @@ fn orphans(world: &World) -> Vec<String> {
     }
     let namespace = world.site.namespace();
     let present = |r: &SliceRecord| {
-        let desired = r.spec.vdc.as_ref().map(|v| v.desired).or_else(|| r.spec.hall.as_ref().map(|h| h.desired));
+        let desired =
+            r.spec.vdc.as_ref().map(|v| v.desired).or_else(|| r.spec.hall.as_ref().map(|h| h.desired));
         desired == Some(Desired::Present)
     };
     let lost = |r: &SliceRecord| {
         let name = r.name_any();
-        world.vdc_slices.get(&namespace, &name).is_none() && world.hall_slices.get(&namespace, &name).is_none()
+        world.vdc_slices.get(&namespace, &name).is_none()
+            && world.hall_slices.get(&namespace, &name).is_none()
     };
     let all = world.records.select(|r| present(r) && lost(r));
     all.iter().take(ORPHANS_SHOWN).map(|r| r.name_any()).collect()

@@ -3,13 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use yunting_crds::labels;
 use yunting_plan::object::{Key, Object};
 use yunting_plan::orphans::{self, Standing as Here};
 use yunting_plan::scope::Scope;
 use yunting_plan::vdc::admission::{Admission, Decision, Facts, QuotaSeen, admission, quota_seen};
 use yunting_plan::vdc::cidr::Network;
 use yunting_plan::vdc::{SiteFacts, Stage, Staged, ValidVdcSlice, namespace, vdc_objects};
-use yunting_crds::labels;
 
 use super::{Error, MANAGER};
 use crate::site::ensure::{self, namespace_key};
@@ -64,7 +64,12 @@ impl Pass<'_> {
     }
 
     /// Judges every namespace by how its objects stand.
-    fn decide(&self, objects: &[Staged], now: &BTreeMap<String, Admission>, complete: bool) -> BTreeMap<String, Decision> {
+    fn decide(
+        &self,
+        objects: &[Staged],
+        now: &BTreeMap<String, Admission>,
+        complete: bool,
+    ) -> BTreeMap<String, Decision> {
         let verified = self.world.canary.verified();
         let doubt = (!verified).then(|| self.world.canary.statement().message);
         let verdict = doubt.as_deref().map_or(Ok(()), Err);
@@ -76,20 +81,41 @@ impl Pass<'_> {
         self.slice.namespaces.iter().map(judge).collect()
     }
 
-    fn facts_of(&self, name: &str, objects: &[Staged], now: &BTreeMap<String, Admission>, complete: bool) -> Facts {
-        let of = |stage: Stage| objects.iter().filter(move |s| s.stage == stage && s.object.key.namespace.as_deref() == Some(name));
-        let stands = |s: &Staged| matches!(ensure::standing(self.world, &s.object), Standing::Stands);
+    fn facts_of(
+        &self,
+        name: &str,
+        objects: &[Staged],
+        now: &BTreeMap<String, Admission>,
+        complete: bool,
+    ) -> Facts {
+        let of = |stage: Stage| {
+            objects
+                .iter()
+                .filter(move |s| s.stage == stage && s.object.key.namespace.as_deref() == Some(name))
+        };
         let quota = of(Stage::Limits).find(|s| s.object.key.kind.kind == "ResourceQuota");
         let quota = quota.map_or(QuotaSeen::Missing, |s| match ensure::standing(self.world, &s.object) {
             Standing::Missing | Standing::Deleting => QuotaSeen::Missing,
             Standing::Differs(_) => QuotaSeen::Unconfirmed,
-            Standing::Stands => quota_seen(self.world.memory.value(&self.world.children, &s.object.key).as_deref()),
+            Standing::Stands => {
+                quota_seen(self.world.memory.value(&self.world.children, &s.object.key).as_deref())
+            }
         });
         Facts {
             now: now.get(name).copied().unwrap_or(Admission::Closed),
-            isolated: of(Stage::Isolation).all(stands),
+            isolated: of(Stage::Isolation).all(|s| self.isolates(&s.object)),
             quota,
             complete,
+        }
+    }
+
+    /// Whether a policy is there with exactly the planned rules. A label of another version of ours is put right
+    /// without closing.
+    fn isolates(&self, policy: &Object) -> bool {
+        match ensure::standing(self.world, policy) {
+            Standing::Stands => true,
+            Standing::Missing | Standing::Deleting => false,
+            Standing::Differs(child) => child.value().get("spec") == policy.body.get("spec"),
         }
     }
 
@@ -135,7 +161,9 @@ impl Pass<'_> {
     async fn remove_orphans(&self, objects: &[Staged]) -> Result<Option<orphans::TooMany>, Error> {
         let desired: BTreeSet<&Key> = objects.iter().map(|s| &s.object.key).collect();
         let children = self.world.children.of_vdc(self.slice.owner.uid.as_str());
-        let own = |namespace: Option<&str>| self.slice.namespaces.iter().any(|n| Some(n.at_site.as_str()) == namespace);
+        let own = |namespace: Option<&str>| {
+            self.slice.namespaces.iter().any(|n| Some(n.at_site.as_str()) == namespace)
+        };
         let for_itself = children.iter().filter(|c| c.hall_uid.is_none() && own(c.key.namespace.as_deref()));
         let here = for_itself.map(|c| Here { key: &c.key, deleting: c.deleting });
         let leaving = orphans::leaving(here, &desired);

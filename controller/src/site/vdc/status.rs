@@ -4,12 +4,12 @@ use std::fmt::Write as _;
 
 use yunting_crds::common::Quota;
 use yunting_crds::conditions::{
-    GONE, NETWORK_ISOLATED, QUOTA_ENFORCED, READY, State, Statement, TRANSPORT_ENCRYPTED, VOLUMES_ENCRYPTED, conditions,
-    reason, say,
+    GONE, NETWORK_ISOLATED, QUOTA_ENFORCED, READY, State, Statement, TRANSPORT_ENCRYPTED, VOLUMES_ENCRYPTED,
+    conditions, reason, say,
 };
 use yunting_crds::site::NetworkKind;
-use yunting_crds::vdc_slice::SliceNamespaceStatus;
 use yunting_crds::vdc::Transport;
+use yunting_crds::vdc_slice::SliceNamespaceStatus;
 use yunting_crds::{VdcSliceStatus, labels};
 use yunting_plan::object::{Key, api_kind};
 use yunting_plan::vdc::admission::{Admission, Decision, QuotaSeen, quota_seen};
@@ -25,12 +25,23 @@ use crate::site::outbox::Status;
 use crate::site::world::World;
 
 /// Says how it stands.
-pub(super) fn status(world: &World, seen: &Seen, valid: &Result<ValidVdcSlice, Invalid>, done: &Result<Done, Error>) {
+pub(super) fn status(
+    world: &World,
+    seen: &Seen,
+    valid: &Result<ValidVdcSlice, Invalid>,
+    done: &Result<Done, Error>,
+) {
     let (statements, namespaces) = match valid {
         Err(invalid) => (vec![say(READY, State::False, reason::INVALID, invalid.to_string())], Vec::new()),
         Ok(slice) => {
             let namespaces: Vec<Shown> = slice.namespaces.iter().map(|n| Shown::of(world, n)).collect();
-            let statements = vec![ready(slice, &namespaces, done), enforced(&namespaces), isolated(slice), volumes(slice), transport(slice)];
+            let statements = vec![
+                ready(slice, &namespaces, done),
+                enforced(&namespaces),
+                isolated(slice),
+                volumes(slice),
+                transport(slice),
+            ];
             (statements, namespaces.into_iter().map(|n| n.status).collect())
         }
     };
@@ -83,7 +94,15 @@ impl Shown {
         };
         let value = world.memory.value(&world.children, &key);
         let (hard, used) = value.as_deref().map(quota::read).unwrap_or_default();
-        let over = used.first_above(&hard).map(|e| format!("{}: {} {} used, {} allowed", n.name, e.kind, e.kind.print(e.asked), e.kind.print(e.limit)));
+        let over = used.first_above(&hard).map(|e| {
+            format!(
+                "{}: {} {} used, {} allowed",
+                n.name,
+                e.kind,
+                e.kind.print(e.asked),
+                e.kind.print(e.limit)
+            )
+        });
         Self {
             quota: quota_seen(value.as_deref()),
             over,
@@ -106,11 +125,16 @@ fn ready(slice: &ValidVdcSlice, namespaces: &[Shown], done: &Result<Done, Error>
     let not = |reason, message: String| say(READY, State::False, reason, message);
     let done = match done {
         Ok(done) => done,
-        Err(Error::Ensure(crate::site::ensure::Error::Scope(refused))) => return not(reason::NAME_COLLISION, refused.to_string()),
+        Err(Error::Ensure(crate::site::ensure::Error::Scope(refused))) => {
+            return not(reason::NAME_COLLISION, refused.to_string());
+        }
         Err(error) => return not(reason::APPLY_FAILED, chain(error)),
     };
     if slice.state != yunting_crds::vdc::LifecycleState::Active {
-        return not(reason::LIFECYCLE, "the VDC is frozen or released: what runs goes on, nothing new is admitted".to_owned());
+        return not(
+            reason::LIFECYCLE,
+            "the VDC is frozen or released: what runs goes on, nothing new is admitted".to_owned(),
+        );
     }
     if let Some(stopped) = &done.stopped {
         return not(reason::APPLY_FAILED, stopped.to_string());
@@ -141,28 +165,55 @@ fn enforced(namespaces: &[Shown]) -> Statement {
         let text = format!("{}; nothing is stopped, nothing grows", over.join("; "));
         return say(QUOTA_ENFORCED, State::False, reason::OVER_LIMIT, text);
     }
-    let missing: Vec<&str> = namespaces.iter().filter(|n| n.quota != QuotaSeen::Confirmed).map(|n| n.status.name.as_str()).collect();
+    let missing: Vec<&str> = namespaces
+        .iter()
+        .filter(|n| n.quota != QuotaSeen::Confirmed)
+        .map(|n| n.status.name.as_str())
+        .collect();
     if missing.is_empty() {
         return say(QUOTA_ENFORCED, State::True, reason::AS_ASKED, "the API server enforces every limit");
     }
-    say(QUOTA_ENFORCED, State::False, reason::IN_PROGRESS, format!("the API server does not enforce the limits of {} yet", missing.join(", ")))
+    say(
+        QUOTA_ENFORCED,
+        State::False,
+        reason::IN_PROGRESS,
+        format!("the API server does not enforce the limits of {} yet", missing.join(", ")),
+    )
 }
 
 fn isolated(slice: &ValidVdcSlice) -> Statement {
     match slice.network {
-        NetworkKind::None => say(NETWORK_ISOLATED, State::False, reason::PROVIDER_MISSING, "nothing at the site enforces network policies; they stand as objects only"),
-        NetworkKind::NetworkPolicy | NetworkKind::Node => {
-            say(NETWORK_ISOLATED, State::Unknown, reason::CONFIGURED, "policies stand; no probe has shown their effect")
-        }
+        NetworkKind::None => say(
+            NETWORK_ISOLATED,
+            State::False,
+            reason::PROVIDER_MISSING,
+            "nothing at the site enforces network policies; they stand as objects only",
+        ),
+        NetworkKind::NetworkPolicy | NetworkKind::Node => say(
+            NETWORK_ISOLATED,
+            State::Unknown,
+            reason::CONFIGURED,
+            "policies stand; no probe has shown their effect",
+        ),
     }
 }
 
 fn volumes(slice: &ValidVdcSlice) -> Statement {
     let class = slice.storage_class.as_deref().unwrap_or("none");
     if slice.storage_encrypted {
-        return say(VOLUMES_ENCRYPTED, State::Unknown, reason::CONFIGURED, format!("StorageClass {class} encrypts each volume; no probe has shown it"));
+        return say(
+            VOLUMES_ENCRYPTED,
+            State::Unknown,
+            reason::CONFIGURED,
+            format!("StorageClass {class} encrypts each volume; no probe has shown it"),
+        );
     }
-    say(VOLUMES_ENCRYPTED, State::False, reason::PROVIDER_MISSING, format!("StorageClass {class} does not encrypt"))
+    say(
+        VOLUMES_ENCRYPTED,
+        State::False,
+        reason::PROVIDER_MISSING,
+        format!("StorageClass {class} does not encrypt"),
+    )
 }
 
 fn transport(slice: &ValidVdcSlice) -> Statement {

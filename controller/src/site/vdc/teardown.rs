@@ -56,7 +56,8 @@ pub(super) async fn run(world: &World, seen: &Seen) -> Result<Left, Error> {
     for namespace in &namespaces {
         close(world, namespace).await?;
     }
-    let halls: Vec<String> = world.halls_of(seen.uid()).iter().filter(|r| !hall_gone(world, r)).map(|r| hall_name(r)).collect();
+    let halls: Vec<String> =
+        world.halls_of(seen.uid()).iter().filter(|r| !hall_gone(world, r)).map(|r| hall_name(r)).collect();
     if !halls.is_empty() {
         return Ok(Left::Waiting(format!("halls {} are still here; they go first", some(&halls))));
     }
@@ -64,7 +65,8 @@ pub(super) async fn run(world: &World, seen: &Seen) -> Result<Left, Error> {
     if !pods.is_empty() {
         return Ok(Left::Pods(format!("pods are ending: {}", some(&pods))));
     }
-    let children: Vec<Arc<Child>> = namespaces.iter().filter_map(|n| world.children.get(&namespace_key(n))).collect();
+    let children: Vec<Arc<Child>> =
+        namespaces.iter().filter_map(|n| world.children.get(&namespace_key(n))).collect();
     ensure::remove(world, &children).await?;
     if namespaces.is_empty() {
         return Ok(Left::Nothing);
@@ -76,7 +78,13 @@ pub(super) async fn run(world: &World, seen: &Seen) -> Result<Left, Error> {
 /// Namespaces that carry the VDC's uid.
 pub(super) fn namespaces(world: &World, uid: &str) -> BTreeSet<String> {
     let kind = api_kind::<Namespace>();
-    world.children.of_vdc(uid).into_iter().filter(|c| c.key.kind == kind).map(|c| c.key.name.clone()).collect()
+    world
+        .children
+        .of_vdc(uid)
+        .into_iter()
+        .filter(|c| c.key.kind == kind)
+        .map(|c| c.key.name.clone())
+        .collect()
 }
 
 /// Ends every pod, whoever made it: the namespace is closed, so none comes after.
@@ -87,7 +95,8 @@ async fn end_pods(world: &World, namespaces: &BTreeSet<String>) -> Result<Vec<St
         let list = api.list_metadata(&ListParams::default().limit(PAGE)).await;
         let list = list.map_err(|source| Error::List { namespace: namespace.clone(), source })?;
         for pod in list.items {
-            let key = Key { kind: api_kind::<Pod>(), namespace: Some(namespace.clone()), name: pod.name_any() };
+            let key =
+                Key { kind: api_kind::<Pod>(), namespace: Some(namespace.clone()), name: pod.name_any() };
             if pod.metadata.deletion_timestamp.is_none() {
                 world.ends.writer.delete(&key, pod.metadata.uid.as_deref().unwrap_or_default()).await?;
             }

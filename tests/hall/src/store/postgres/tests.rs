@@ -1,3 +1,5 @@
+//! Tests of the store on a real PostgreSQL.
+
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
