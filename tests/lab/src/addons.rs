@@ -1,4 +1,5 @@
-//! What a cluster needs before anybody works with it and what is no part of Yunting: cluster DNS and front door.
+//! What a cluster needs before anybody works with it and what is no part of Yunting: cluster DNS, front
+//! door and volumes.
 
 use std::time::Duration;
 
@@ -11,7 +12,10 @@ use crate::client;
 use crate::error::{Error, Result};
 use crate::gateway;
 use crate::install::variables;
-use crate::manifests;
+use crate::local_path;
+use crate::manifests::{self, Variables};
+use crate::site::control::{self, Request};
+use crate::site::parts::ADDONS;
 use crate::spec::{Lab, Site, cache_dir};
 use crate::state::State;
 use crate::stock::Stock;
@@ -25,6 +29,8 @@ pub async fn ensure(lab: &Lab, state: &State, stock: &Stock, site: &Site) -> Res
     let objects = manifests::parse("the cluster DNS", COREDNS, &variables(lab, state, stock, site))?;
     manifests::apply(&client, &objects).await?;
     manifests::apply(&client, &front_door()?).await?;
+    let objects = manifests::parse("the provisioner's manifests", local_path::MANIFESTS, &Variables::new())?;
+    manifests::apply(&client, &objects).await?;
     let deployments: Api<Deployment> = Api::namespaced(client, "kube-system");
     let wait = await_condition(deployments, "coredns", conditions::is_deployment_completed());
     let late = |last: String| Error::Timeout {
@@ -37,10 +43,17 @@ pub async fn ensure(lab: &Lab, state: &State, stock: &Stock, site: &Site) -> Res
     waited.map(drop).map_err(|e| late(e.to_string()))
 }
 
+/// Lets the processes start that needed them.
+pub fn start(lab: &Lab, site: &Site) -> Result<()> {
+    ADDONS
+        .iter()
+        .try_for_each(|name| control::ask(&lab.site_dir(site), &Request::Start((*name).to_owned())).map(drop))
+}
+
 /// The Gateway API's kinds, from its Go module, and the site's Gateway.
 fn front_door() -> Result<Vec<DynamicObject>> {
     let files = gateway::crds(&cache_dir()).map_err(Error::part("getting the Gateway API's kinds"))?;
-    let none = manifests::Variables::new();
+    let none = Variables::new();
     let mut objects = Vec::new();
     for file in files {
         let text = std::fs::read_to_string(&file).map_err(Error::io("read", &file))?;

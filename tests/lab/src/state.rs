@@ -54,6 +54,9 @@ pub struct State {
     /// Its forwards; empty until the forwarder ran once.
     #[serde(default)]
     pub ports: Ports,
+    /// Whether the sites have what gateway and provisioner need, so that a site starts them when it boots.
+    #[serde(default)]
+    pub addons: bool,
     /// Whether `install` was done, so that a site starts our controllers when it boots.
     #[serde(default)]
     pub controllers: bool,

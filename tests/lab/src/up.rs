@@ -93,12 +93,15 @@ async fn power_and_wait(lab: &Lab, stock: &Stock, progress: &Progress) -> Result
     let ready = lab.sites.iter().map(|site| async {
         site_ready(lab, site, progress, since).await?;
         addons::ensure(lab, &state, stock, site).await?;
+        addons::start(lab, site)?;
         processes_ready(lab, site, Which::All, progress, since).await?;
-        progress.done(&site.name, "cluster DNS and gateway ready", since);
+        progress.done(&site.name, "cluster DNS, gateway and volumes ready", since);
         Ok(())
     });
     futures::future::try_join_all(ready).await?;
     progress.done("lab", "all sites ready", since);
+    let state = State { addons: true, ..state };
+    state.write(lab)?;
     Ok(state)
 }
 
@@ -126,15 +129,14 @@ pub async fn site_ready(lab: &Lab, site: &Site, progress: &Progress, since: Inst
 enum Which {
     /// The site's own cluster.
     Own,
-    /// With the hub, the authority's etcd, our own, and what needs objects that `up` applies.
+    /// With the hub, the authority's etcd and our own.
     All,
 }
 
 impl Which {
     fn wants(self, name: &str) -> bool {
-        let needs_others = ["hub-", "authority-", "site-controller", "gateway"]
-            .iter()
-            .any(|prefix| name.starts_with(prefix));
+        let needs_others =
+            ["hub-", "authority-", "site-controller"].iter().any(|prefix| name.starts_with(prefix));
         self == Self::All || !needs_others
     }
 }

@@ -8,7 +8,8 @@ use super::{apiserver, etcd, node, parts, supervisor};
 use crate::cmd;
 use crate::disk;
 use crate::error::{Error, Result};
-use crate::state;
+use crate::state::{self, State};
+use crate::stock::Stock;
 
 /// Runs a site until it is killed. Called inside the site's namespaces.
 pub async fn run(lab: &str, site: &str) -> Result<()> {
@@ -20,13 +21,20 @@ pub async fn run(lab: &str, site: &str) -> Result<()> {
     forget_rules(&plan)?;
     apiserver::write_config(&plan)?;
     node::write_config(&plan)?;
-    supervisor::run(&plan, processes(&plan, &state)).await
+    let stock = Stock::read(&plan.lab)?;
+    parts::write_config(&plan, &stock)?;
+    supervisor::run(&plan, processes(&plan, &state, &stock)).await
 }
 
 /// Every process of a site.
-pub fn processes(plan: &Plan, state: &state::State) -> Vec<Process> {
-    [etcd::processes(plan), apiserver::processes(plan), node::processes(plan), parts::processes(plan, state)]
-        .concat()
+pub fn processes(plan: &Plan, state: &State, stock: &Stock) -> Vec<Process> {
+    [
+        etcd::processes(plan),
+        apiserver::processes(plan),
+        node::processes(plan),
+        parts::processes(plan, state, stock),
+    ]
+    .concat()
 }
 
 /// The network namespace outlives the site, for its cable; a machine that boots has no rules and no connections.

@@ -3,10 +3,16 @@
 use std::net::SocketAddrV4;
 
 use super::process::{Plan, Process, Ready, text};
-use crate::issuer;
+use crate::error::Result;
+use crate::pki::write_secret;
 use crate::spec::{GATEWAY_PORT, ISSUER_PORT};
 use crate::state::State;
+use crate::stock::Stock;
+use crate::{issuer, local_path};
 
+/// Files of the provisioner; their endings tell it what they are.
+const VOLUMES_CONFIG: &str = "local-path.json";
+const VOLUMES_HELPER: &str = "local-path-helper.yaml";
 /// Loopback ports for `/metrics`, `/healthz` and `/readyz`.
 pub const HUB_CONTROLLER_PORT: u16 = 9091;
 /// The same of the site controller.
@@ -14,48 +20,73 @@ pub const SITE_CONTROLLER_PORT: u16 = 9092;
 /// The names of the processes that `install` lets start.
 pub const CONTROLLERS: [&str; 2] = ["hub-controller", "site-controller"];
 
-/// The gateway, the token issuer, which API servers ask for its key, and our controllers, which start with the site only after
-/// `install` was done once.
-pub fn processes(plan: &Plan, state: &State) -> Vec<Process> {
-    let program = plan.lab.program("yunting-controller");
-    let name = plan.site.name.clone();
-    let listen = |port: u16| format!("127.0.0.1:{port}");
-    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
-    let hub_kubeconfig = plan.kube("hub-controller.yaml");
-    let at = listen(HUB_CONTROLLER_PORT);
-    let hub = words(&["hub", "--kubeconfig", &hub_kubeconfig, "--identity", &name, "--listen", &at]);
-    let (hub_side, own_side) = (plan.kube("site-hub.yaml"), plan.kube("site-controller.yaml"));
-    let at = listen(SITE_CONTROLLER_PORT);
-    let mut site = words(&["site", "--site", &name, "--hub-kubeconfig", &hub_side]);
-    site.extend(words(&["--site-kubeconfig", &own_side, "--listen", &at]));
-    let issuer = words(&["--name", &plan.lab.name, "issuer", "--dir", &text(&plan.dir.0.join("pki"))]);
+/// What starts once `up` applied what it needs at the site.
+pub const ADDONS: [&str; 2] = ["gateway", "local-path"];
+
+/// The processes of the lab's own that a site has besides Kubernetes, and our controllers.
+pub fn processes(plan: &Plan, state: &State, stock: &Stock) -> Vec<Process> {
+    let mut all = vec![issuer(plan), gateway(plan).enabled(state.addons)];
+    all.push(local_path(plan, &busybox(stock)).enabled(state.addons));
+    all.extend(controllers(plan).map(|process| process.enabled(state.controllers)));
+    all
+}
+
+/// Writes what the provisioner reads.
+pub fn write_config(plan: &Plan, stock: &Stock) -> Result<()> {
+    write_secret(&plan.dir.config(VOLUMES_CONFIG), &local_path::config(&plan.dir.volumes()))?;
+    write_secret(&plan.dir.config(VOLUMES_HELPER), &local_path::helper_pod(&busybox(stock)))
+}
+
+/// Serves the key that API servers check people's tokens with.
+fn issuer(plan: &Plan) -> Process {
+    let pki = text(&plan.dir.0.join("pki"));
+    Process::new(
+        "issuer",
+        plan.lab.own_program(),
+        words(&["--name", &plan.lab.name, "issuer", "--dir", &pki]),
+    )
+    .ready(Ready::Https(ISSUER_PORT, issuer::DISCOVERY))
+}
+
+fn gateway(plan: &Plan) -> Process {
     let front_door = SocketAddrV4::new(plan.site.address(), GATEWAY_PORT);
-    let gateway = words(&[
-        "--name",
-        &plan.lab.name,
-        "gateway",
-        "--kubeconfig",
-        &plan.kube("gateway.yaml"),
-        "--listen",
-        &front_door.to_string(),
-        "--state",
-        &plan.disk("gateway"),
-        "--backends",
-        &plan.site.pods(),
-    ]);
-    vec![
-        Process::new("gateway", plan.lab.own_program(), gateway)
-            .after(&["apiserver"])
-            .ready(Ready::Tcp(front_door)),
-        Process::new("issuer", plan.lab.own_program(), issuer)
-            .ready(Ready::Https(ISSUER_PORT, issuer::DISCOVERY)),
+    let (listen, kubeconfig) = (front_door.to_string(), plan.kube("gateway.yaml"));
+    let mut args =
+        words(&["--name", &plan.lab.name, "gateway", "--kubeconfig", &kubeconfig, "--listen", &listen]);
+    args.extend(words(&["--state", &plan.disk("gateway"), "--backends", &plan.site.pods()]));
+    Process::new(ADDONS[0], plan.lab.own_program(), args).after(&["apiserver"]).ready(Ready::Tcp(front_door))
+}
+
+/// Makes volumes as directories of the site's btrfs.
+fn local_path(plan: &Plan, busybox: &str) -> Process {
+    let (config, helper) = (plan.dir.config(VOLUMES_CONFIG), plan.dir.config(VOLUMES_HELPER));
+    let args = local_path::arguments(&plan.dir.kube("local-path.yaml"), &config, &helper, busybox);
+    Process::new(ADDONS[1], plan.bin("local-path-provisioner"), args).after(&["apiserver"])
+}
+
+/// They start with the site only after `install` was done once.
+fn controllers(plan: &Plan) -> [Process; 2] {
+    let program = plan.lab.program("yunting-controller");
+    let name = plan.site.name.as_str();
+    let listen = |port: u16| format!("127.0.0.1:{port}");
+    let (kubeconfig, at) = (plan.kube("hub-controller.yaml"), listen(HUB_CONTROLLER_PORT));
+    let hub = words(&["hub", "--kubeconfig", &kubeconfig, "--identity", name, "--listen", &at]);
+    let (hub_side, own_side) = (plan.kube("site-hub.yaml"), plan.kube("site-controller.yaml"));
+    let mut site = words(&["site", "--site", name, "--hub-kubeconfig", &hub_side]);
+    site.extend(words(&["--site-kubeconfig", &own_side, "--listen", &listen(SITE_CONTROLLER_PORT)]));
+    let health = |port| Ready::Http(port, "/healthz");
+    [
         Process::new(CONTROLLERS[0], program.clone(), hub)
             .after(&["hub-apiserver"])
-            .ready(Ready::Http(HUB_CONTROLLER_PORT, "/healthz"))
-            .enabled(state.controllers),
-        Process::new(CONTROLLERS[1], program, site)
-            .after(&["apiserver"])
-            .ready(Ready::Http(SITE_CONTROLLER_PORT, "/healthz"))
-            .enabled(state.controllers),
+            .ready(health(HUB_CONTROLLER_PORT)),
+        Process::new(CONTROLLERS[1], program, site).after(&["apiserver"]).ready(health(SITE_CONTROLLER_PORT)),
     ]
+}
+
+fn busybox(stock: &Stock) -> String {
+    stock.refs.get("busybox").cloned().unwrap_or_default()
+}
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
 }

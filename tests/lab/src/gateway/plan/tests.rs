@@ -1,3 +1,5 @@
+//! Tests of the plan of routes.
+
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
