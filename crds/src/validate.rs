@@ -131,10 +131,12 @@ fn cel_problems(rules: &Rules, object: &Value, old: Option<&Value>) -> Vec<Probl
 }
 
 fn cel_errors(rules: &Rules, object: &Value, old: Option<&Value>) -> Vec<ValidationError> {
-    match Validator::new().validate_compiled(&rules.compiled, object, old) {
-        Ok(()) => Vec::new(),
-        Err(errors) => errors.into_vec(),
+    thread_local! {
+        // It registers every function of the language, which costs more than most objects do.
+        static VALIDATOR: Validator = Validator::new();
     }
+    let answer = VALIDATOR.with(|validator| validator.validate_compiled(&rules.compiled, object, old));
+    answer.map_or_else(cel::ValidationErrors::into_vec, |()| Vec::new())
 }
 
 fn problem(error: ValidationError) -> Problem {
