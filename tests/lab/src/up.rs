@@ -65,7 +65,10 @@ pub async fn run(lab: &Lab, options: &Options, progress: &Progress) -> Result<()
 fn foundation(lab: &Lab, options: &Options, progress: &Progress) -> Result<Stock> {
     binaries::ensure(&lab.dir.join("bin"), progress)?;
     let own = std::env::current_exe().map_err(Error::io("find the program", "/proc/self/exe"))?;
-    binaries::adopt(&own, &lab.own_program())?;
+    if binaries::adopt(&own, &lab.own_program())? && lab.sites.iter().any(|site| power::is_on(lab, site)) {
+        let what = "this program is newer than the running sites; `poweroff` and `poweron` renew a site";
+        progress.say("lab", what);
+    }
     let since = Instant::now();
     let stock = stock::ensure(lab, &options.hall, progress)?;
     progress.done("images", "images", since);
