@@ -45,7 +45,7 @@ impl Child {
         serde_json::from_str(&self.json).unwrap_or(Value::Null)
     }
 
-    fn end(&self, version: u64) -> Self {
+    pub(crate) fn end(&self, version: u64) -> Self {
         Self {
             key: self.key.clone(),
             uid: self.uid.clone(),
@@ -58,7 +58,7 @@ impl Child {
         }
     }
 
-    fn new(kind: &ApiKind, mut object: DynamicObject) -> Self {
+    pub(crate) fn of(kind: &ApiKind, mut object: DynamicObject) -> Self {
         object.managed_fields_mut().clear();
         // The items of a LIST do not say what they are.
         object.types = Some(TypeMeta { api_version: kind.api_version(), kind: kind.kind.to_owned() });
@@ -168,6 +168,19 @@ impl Children {
         Self { index, waiting }
     }
 
+    /// A store without watches.
+    #[cfg(test)]
+    pub(crate) fn fixed() -> Self {
+        let (_, waiting) = watch::channel(0);
+        Self { index: Arc::default(), waiting }
+    }
+
+    /// Puts an object into a store without watches.
+    #[cfg(test)]
+    pub(crate) fn show(&self, child: Child) {
+        self.index.write().unwrap_or_else(PoisonError::into_inner).put(Arc::new(child));
+    }
+
     /// Waits until every kind has been listed once.
     pub async fn ready(&self) {
         // An error says that the watches ended, which only the stop token does: then nobody asks any more.
@@ -223,7 +236,7 @@ impl<F: Fn(&Child)> Follower<F> {
             match stream.try_next().await {
                 Ok(Some(Event::Init)) => listed.clear(),
                 Ok(Some(Event::InitApply(object))) => {
-                    let child = Child::new(&self.kind, object);
+                    let child = Child::of(&self.kind, object);
                     listed.insert(child.key.clone());
                     self.put(child);
                 }
@@ -234,9 +247,9 @@ impl<F: Fn(&Child)> Follower<F> {
                         self.waiting.send_modify(|left| *left = left.saturating_sub(1));
                     }
                 }
-                Ok(Some(Event::Apply(object))) => self.put(Child::new(&self.kind, object)),
+                Ok(Some(Event::Apply(object))) => self.put(Child::of(&self.kind, object)),
                 Ok(Some(Event::Delete(object))) => {
-                    let last = Child::new(&self.kind, object);
+                    let last = Child::of(&self.kind, object);
                     self.remove(&last.key, last.version);
                 }
                 Ok(None) => return,
@@ -288,7 +301,7 @@ mod tests {
         let kind = api_kind::<k8s_openapi::api::core::v1::ConfigMap>();
         let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {
             "name": name, "namespace": "n", "uid": name, "labels": {labels::VDC_UID: vdc}}});
-        Arc::new(Child::new(&kind, serde_json::from_value(object).unwrap()))
+        Arc::new(Child::of(&kind, serde_json::from_value(object).unwrap()))
     }
 
     #[test]
@@ -300,7 +313,7 @@ mod tests {
         );
         let mut item = desired.body.clone();
         item.as_object_mut().unwrap().retain(|k, _| k != "apiVersion" && k != "kind");
-        let child = Child::new(&kind, serde_json::from_value(item).unwrap());
+        let child = Child::of(&kind, serde_json::from_value(item).unwrap());
         assert!(desired.stands_in(&child.value()));
     }
 

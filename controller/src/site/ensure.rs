@@ -34,6 +34,8 @@ pub(super) enum Error {
 impl Classified for Error {
     fn class(&self) -> Class {
         match self {
+            // Whoever holds a taken name is in no watch of ours: it is asked again, later and later.
+            Self::Scope(Refused::Collision { .. }) => Class::Transient,
             Self::Scope(_) | Self::Leaving(_) => Class::Terminal,
             Self::Write(source) => source.class(),
         }
@@ -88,7 +90,8 @@ pub(super) async fn one(
     Ok(())
 }
 
-/// Makes objects stand, some at a time; what comes after waits for all of them.
+/// Makes objects stand, some at a time; what comes after waits for all of them. One that fails keeps none of the
+/// others back; the first failure is told.
 pub(super) async fn all(
     world: &World,
     manager: &'static str,
@@ -97,7 +100,8 @@ pub(super) async fn all(
 ) -> Result<(), Error> {
     // Gathered first: a stream over the closure itself would tie the whole reconcile to its lifetimes.
     let writes: Vec<_> = objects.iter().map(|object| one(world, manager, scope, object)).collect();
-    stream::iter(writes).buffer_unordered(CONCURRENCY).try_collect().await
+    let done: Vec<Result<(), Error>> = stream::iter(writes).buffer_unordered(CONCURRENCY).collect().await;
+    done.into_iter().collect()
 }
 
 /// Removes children; those on their way out already are let be.

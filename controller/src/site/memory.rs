@@ -124,3 +124,6 @@ impl Memory {
         shown.insert(vdc_uid.to_owned(), generation) != Some(generation)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@ use yunting_plan::scope::Scope;
 use yunting_plan::vdc::admission::Admission;
 
 use super::validate::Valid;
-use super::{Error, MANAGER, secrets};
+use super::{Error, MANAGER, growth, secrets};
 use crate::site::ensure::{self, label_of, namespace_key};
 use crate::site::memory::Standing;
 use crate::site::vdc::facts;
@@ -21,6 +21,8 @@ use crate::site::world::World;
 pub(super) struct Done {
     /// What is waited for before anything runs.
     pub(super) waiting: Vec<String>,
+    /// What the site lacks for the hall to run.
+    pub(super) note: Option<String>,
     /// More would have been removed than may go at once.
     pub(super) stopped: Option<orphans::TooMany>,
 }
@@ -45,14 +47,30 @@ pub(super) async fn apply(world: &World, valid: &Valid) -> Result<Done, Error> {
     ensure::all(world, MANAGER, &scope, &before).await?;
     let closed: HashSet<&str> = used.iter().filter(|n| !open(world, n)).copied().collect();
     let may = |o: &&Object| may_write(world, o, &closed, secrets.missing.is_empty());
-    let (now, held): (Vec<&Object>, Vec<&Object>) = late.into_iter().partition(may);
+    let (mut now, held): (Vec<&Object>, Vec<&Object>) = late.into_iter().partition(may);
+    for object in now.clone() {
+        if growth::grow(world, object).await? {
+            now.retain(|o| o.key != object.key);
+        }
+    }
     ensure::all(world, MANAGER, &scope, &now).await?;
     ensure::all(world, MANAGER, &scope, &after).await?;
     if !held.is_empty() {
         done.waiting = reasons(&closed, &secrets.missing);
     }
+    done.note = lacks_class(world, valid);
     done.stopped = remove_orphans(world, valid, &objects, &secrets.keys).await?;
     Ok(done)
+}
+
+/// Volumes that nothing at the site will make.
+fn lacks_class(world: &World, valid: &Valid) -> Option<String> {
+    let needed = valid.hall.components.iter().any(|c| c.active && !c.volumes.is_empty());
+    let Some(class) = valid.vdc.storage_class.as_deref().filter(|_| needed) else {
+        return needed.then(|| "the site offers no StorageClass for volumes".to_owned());
+    };
+    let there = world.storage_classes.get_cluster(class).is_some();
+    (!there).then(|| format!("StorageClass {class} is not at this site; its volumes wait for it"))
 }
 
 /// What leads to a workload or acts on it comes after it.

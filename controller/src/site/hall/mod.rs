@@ -2,6 +2,7 @@
 //! [`teardown`].
 
 mod apply;
+mod growth;
 mod observe;
 mod secrets;
 mod status;

@@ -182,7 +182,8 @@ fn ready(
     }
     let lacking: Vec<String> = components.iter().filter(|c| !c.ready).map(lack).collect();
     if !lacking.is_empty() {
-        return not(reason::IN_PROGRESS, lacking.join("; "));
+        let all: Vec<String> = done.note.iter().cloned().chain(lacking).collect();
+        return not(reason::IN_PROGRESS, all.join("; "));
     }
     if let Some(Err(why)) = route {
         return not(reason::IN_PROGRESS, format!("the route is not accepted: {why}"));
