@@ -1,6 +1,6 @@
 //! The same samples against a real API server: its verdict and the one of `yunting_crds::validate` are equal, on
 //! every sample and on thousands of variations of the good ones.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 #[path = "schema/server.rs"]
 mod server;
