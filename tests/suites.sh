@@ -13,6 +13,8 @@ trap 'rm -rf "$logs"' EXIT
 results=()
 failed=0
 began=$SECONDS
+child=
+trap 'kill -TERM ${child:-} 2> /dev/null; exit 130' INT TERM
 
 bound() {
   case $1 in
@@ -56,9 +58,13 @@ run() {
   echo
   echo "== $name: $(command_of "$name") (at most $limit s)"
   local since=$SECONDS
+  # In a process group of its own, so that what hangs is ended with all it started.
   # shellcheck disable=SC2046 # the command is words
-  timeout --foreground --kill-after=30 $((limit * 3)) $(command_of "$name") 2>&1 | tee "$logs/${#results[@]}-$name"
-  code=${PIPESTATUS[0]}
+  timeout --kill-after=30 $((limit * 3)) $(command_of "$name") > >(tee "$logs/${#results[@]}-$name") 2>&1 &
+  child=$!
+  wait "$child"
+  code=$?
+  wait
   took=$((SECONDS - since))
   if [ "$code" -eq 124 ]; then
     verdict="ended: it hung"
