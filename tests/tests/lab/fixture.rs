@@ -103,16 +103,8 @@ impl World {
         Ok(Client::try_from(Config::from_custom_kubeconfig(inside, &KubeConfigOptions::default()).await?)?)
     }
 
+    /// The sample's Sites came with `up`; they are ready when their beats and canaries say so.
     async fn sites(&self) -> anyhow::Result<()> {
-        for site in &self.lab.sites {
-            let door = self.gateway(&site.name)?;
-            let spec = json!({"displayName": site.name, "region": "bozhou", "failureDomain": format!("{}-1", site.name),
-                "capacity": {"declared": {"cpu": "8", "memory": "12Gi", "storage": "100Gi", "pods": 110}},
-                "providers": {"storage": [{"name": "local-path", "driver": "rancher.io/local-path"}],
-                    "ingress": {"kind": "Gateway", "className": "yunting-lab", "address": format!("127.0.0.1:{door}"),
-                        "sourceCidrs": [format!("{}/32", site.address())]}}});
-            self.apply::<Site>(None, &site.name, spec).await?;
-        }
         for site in &self.lab.sites {
             let api: Api<Site> = Api::all(self.hub.clone());
             until(api, &site.name, PATIENCE, |s: &Site| {
