@@ -73,7 +73,7 @@ impl Elector {
                     return leadership;
                 }
                 Err(error) if error.class() == Class::Conflict => {
-                    tracing::info!("another instance took the lead")
+                    tracing::info!("another instance took the lead");
                 }
                 Err(error) => {
                     tracing::warn!(error = chain(&error), "the lead could not be taken");
@@ -129,9 +129,9 @@ impl Elector {
         lease.metadata.managed_fields = None;
         lease.spec.get_or_insert_default().holder_identity = None;
         if let Ok(Ok(_)) = tokio::time::timeout(RENEW, self.replace(&lease)).await {
-            tracing::info!("the lead was given away")
+            tracing::info!("the lead was given away");
         } else {
-            tracing::info!("the lead could not be given away; it runs out")
+            tracing::info!("the lead could not be given away; it runs out");
         }
     }
 

@@ -175,7 +175,7 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    fn hall(components: Value) -> HallSpec {
+    fn hall(components: &Value) -> HallSpec {
         serde_json::from_value(json!({"vdcRef": {"name": "v"}, "displayName": "厅", "availabilityClass": "Platinum", "components": components})).unwrap()
     }
 
@@ -186,7 +186,7 @@ mod tests {
         .unwrap()
     }
 
-    fn component(name: &str, more: Value) -> Value {
+    fn component(name: &str, more: &Value) -> Value {
         let mut c = json!({"name": name, "zone": "Approval", "image": "i", "resources": {"cpu": "100m", "memory": "64Mi"}});
         c.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         c
@@ -206,7 +206,7 @@ mod tests {
             (json!({"resources": {"cpu": "lots", "memory": "1Gi"}}), "\"lots\" is not a quantity"),
         ];
         for (more, expected) in table {
-            let refusal = references(&hall(json!([component("a", more)])), &vdc()).unwrap_err();
+            let refusal = references(&hall(&json!([component("a", &more)])), &vdc()).unwrap_err();
             assert!(refusal.message.contains(expected), "{}", refusal.message);
         }
     }
@@ -215,10 +215,10 @@ mod tests {
     fn a_stateful_part_of_a_platinum_hall_asks_only_at_the_active_site() {
         let db = component(
             "db",
-            json!({"kind": "Stateful", "replicas": 2, "volumes": [{"name": "d", "size": "1Gi", "mountPath": "/d"}]}),
+            &json!({"kind": "Stateful", "replicas": 2, "volumes": [{"name": "d", "size": "1Gi", "mountPath": "/d"}]}),
         );
-        let hall = hall(json!([
-            component("web", json!({"replicas": 2, "ports": [{"name": "http", "port": 8080}]})),
+        let hall = hall(&json!([
+            component("web", &json!({"replicas": 2, "ports": [{"name": "http", "port": 8080}]})),
             db
         ]));
         let active = &at_site(&hall, &vdc(), SiteRole::Active)["app"];

@@ -156,16 +156,16 @@ async fn refusals(shell: &Shell, client: &Client) -> anyhow::Result<()> {
         ],
     )?;
     let foreign = "apiVersion: yunting.io/v1alpha1\nkind: Hall\nmetadata: {name: intruder, namespace: bureau-public-security}\nspec:\n  vdcRef: {name: population}\n  displayName: 越权\n  components: []\n";
-    refused(shell.kubectl_with("hub", &["apply", "-f", "-"], foreign, Some(&token))?)?;
+    refused(&shell.kubectl_with("hub", &["apply", "-f", "-"], foreign, Some(&token))?)?;
 
     shell.title("... and tries to get out of its namespace at a site");
     let namespace = namespace_of(client).await?;
     let escape = format!(
         "apiVersion: v1\nkind: Pod\nmetadata: {{name: escape, namespace: {namespace}}}\nspec:\n  hostNetwork: true\n  containers:\n  - {{name: c, image: \"localhost/busybox:1\", securityContext: {{privileged: true}}}}\n"
     );
-    refused(shell.kubectl_with("qiaocheng", &["create", "-f", "-"], &escape, Some(&token))?)?;
+    refused(&shell.kubectl_with("qiaocheng", &["create", "-f", "-"], &escape, Some(&token))?)?;
     println!("(even the platform's own administrator is held by the site's policies)");
-    refused(shell.kubectl_with("qiaocheng", &["create", "-f", "-"], &escape, None)?)?;
+    refused(&shell.kubectl_with("qiaocheng", &["create", "-f", "-"], &escape, None)?)?;
     shell.kubectl(
         "hub",
         &[
@@ -186,7 +186,7 @@ async fn refusals(shell: &Shell, client: &Client) -> anyhow::Result<()> {
     shell.kubectl("hub", &["delete", "vdc", "greedy", "-n", BUREAU])
 }
 
-fn refused(out: std::process::Output) -> anyhow::Result<()> {
+fn refused(out: &std::process::Output) -> anyhow::Result<()> {
     if out.status.success() {
         bail!("that was accepted, and must not be");
     }
@@ -225,7 +225,7 @@ async fn power_cut(shell: &Shell, lab: &Lab, client: &Client) -> anyhow::Result<
 fn further(shell: &Shell, up: Duration, all: Duration) {
     shell.title("How to go further");
     println!("The lab took {} s to start, the whole demo {} s. It stays up:", up.as_secs(), all.as_secs());
-    println!("  export KUBECONFIG=$({} kubeconfig hub)", "target/debug/yunting-lab");
+    println!("  export KUBECONFIG=$(target/debug/yunting-lab kubeconfig hub)");
     println!("  kubectl get yunting -A            # everything of Yunting");
     println!("  kubectl explain vdc.spec.quota    # every field is documented");
     println!("  target/debug/yunting-lab status   # sites, processes, addresses");

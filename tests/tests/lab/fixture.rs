@@ -176,7 +176,7 @@ impl World {
                 "probes": {"ready": {"tcp": "Open"}}, "writablePaths": ["/run/postgresql", "/tmp"],
                 "secretRefs": [{"name": format!("{name}-db"), "generate": ["password"]}],
                 "env": [{"name": "POSTGRES_PASSWORD", "secretKey": {"name": format!("{name}-db"), "key": "password"}}],
-                "volumes": [{"name": "data", "size": "1Gi", "mountPath": "/var/lib/postgresql/data"}]}));
+                "volumes": [{"name": "data", "size": "1Gi", "mountPath": "/var/lib/postgresql"}]}));
         }
         let spec = json!({"vdcRef": {"name": vdc}, "displayName": "测试厅", "availabilityClass": class,
             "portal": {"host": format!("{name}.{bureau}.example"), "component": "portal"}, "components": components});
@@ -232,19 +232,15 @@ where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + serde::Serialize + Send + 'static,
 {
     let wait = await_condition(api.clone(), name, |o: Option<&K>| o.is_some_and(&wanted));
-    match tokio::time::timeout(patience, wait).await {
-        Ok(found) => found?.context("it was there and went"),
-        Err(_) => {
-            let last = api.get_opt(name).await?;
-            let shown = last.map(|o| serde_json::to_value(&o).unwrap_or_default()["status"].to_string());
-            bail!(
-                "{} {name} was not as wanted within {} s; last: {}",
-                K::kind(&()),
-                patience.as_secs(),
-                shown.unwrap_or_else(|| "absent".into())
-            )
-        }
+    if let Ok(found) = tokio::time::timeout(patience, wait).await {
+        return found?.context("it was there and went");
     }
+    let last = api.get_opt(name).await?;
+    let shown = last.map_or_else(
+        || "absent".to_owned(),
+        |o| serde_json::to_value(&o).unwrap_or_default()["status"].to_string(),
+    );
+    bail!("{} {name} was not as wanted within {} s; last: {shown}", K::kind(&()), patience.as_secs())
 }
 
 /// Waits until an object is gone.

@@ -1,5 +1,7 @@
 //! Lab suite: real sites, one lab for all tests, which run one after another; each has a bureau of its own. The
 //! last one takes the lab down and looks for what is left.
+// A test writes as a user does.
+#![allow(clippy::disallowed_methods)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, missing_docs)]
 
 mod closed;
