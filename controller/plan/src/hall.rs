@@ -16,12 +16,13 @@ pub mod workload;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use yunting_crds::hall::{Component, ComponentKind};
 use yunting_crds::labels;
 use yunting_crds::names::{ComponentName, HallName, long_hash};
 
-use crate::object::{ApiKind, Object};
+use crate::object::{ApiKind, Key, Object, api_kind};
 use crate::vdc::network::matching;
 use crate::vdc::{Owner, SiteFacts, Uid, ValidVdcSlice};
 
@@ -134,6 +135,12 @@ impl ValidComponent {
     pub fn least(&self) -> u32 {
         let least = self.spec.autoscaling.as_ref().map_or(self.spec.replicas, |a| a.min_replicas);
         if self.active { least } else { 0 }
+    }
+
+    /// Key of its workload.
+    pub fn workload(&self) -> Key {
+        let kind = if self.stateful() { api_kind::<StatefulSet>() } else { api_kind::<Deployment>() };
+        Key { kind, namespace: Some(self.namespace.clone()), name: self.object.clone() }
     }
 
     /// Whether it keeps data.

@@ -13,7 +13,7 @@ use kube::core::DeserializeGuard;
 use kube::runtime::watcher;
 use kube::{Api, Client, Resource, ResourceExt};
 use tokio_util::sync::CancellationToken;
-use yunting_crds::conditions::{QUOTA_ENFORCED, READY, State, state_of};
+use yunting_crds::conditions::{QUOTA_ENFORCED, READY, State, find, reason, state_of};
 use yunting_crds::{
     Bureau, Hall, HallSlice, Site, SiteReport, VdcSlice, VdcTemplate, VirtualDataCenter, labels, names,
 };
@@ -275,6 +275,17 @@ impl World {
     /// The ledger, for one decision: never held across an await.
     pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wakes VDCs that wait for room: some has become free.
+    pub(super) fn wake_waiting(&self) {
+        let waits = |v: &VirtualDataCenter| {
+            let ready = v.status.as_ref().and_then(|s| find(&s.conditions, READY));
+            ready.is_some_and(|c| c.reason == reason::NO_PLACE || c.reason == reason::QUOTA_EXCEEDED)
+        };
+        for vdc in self.vdcs.select(waits) {
+            self.wakers.vdcs.wake(key(vdc.as_ref()));
+        }
     }
 
     /// Wakes everything that lives at a site: its beat began or stopped, or what it offers changed.

@@ -40,6 +40,8 @@ struct Wrote {
 #[derive(Default)]
 pub(super) struct Memory {
     wrote: Mutex<HashMap<Key, Wrote>>,
+    /// Whether a hall's namespaces were all open when it was last worked on.
+    open: Mutex<HashMap<String, bool>>,
     /// Generation of the record by which halls last saw their VDC.
     shown: Mutex<HashMap<String, i64>>,
 }
@@ -116,6 +118,21 @@ impl Memory {
     /// The object has gone, or is written by other means: what was written before no longer counts.
     pub(super) fn forget(&self, key: &Key) {
         self.wrote().remove(key);
+    }
+
+    /// Whether a hall's namespaces were all open at the last pass, if there was one.
+    pub(super) fn was_open(&self, hall_uid: &str) -> Option<bool> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).get(hall_uid).copied()
+    }
+
+    /// Remembers whether they are.
+    pub(super) fn open(&self, hall_uid: &str, open: bool) {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).insert(hall_uid.to_owned(), open);
+    }
+
+    /// Forgets a hall that is gone.
+    pub(super) fn forget_hall(&self, hall_uid: &str) {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(hall_uid);
     }
 
     /// Whether a VDC's record is another than the halls in it were last woken for.

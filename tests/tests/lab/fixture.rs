@@ -144,7 +144,7 @@ impl World {
 
     /// A small VDC at the sites named.
     pub async fn vdc(&self, namespace: &str, name: &str, sites: &[&str]) -> anyhow::Result<()> {
-        let spec = json!({"quota": {"cpu": "2", "memory": "3Gi", "pods": 60, "storage": "6Gi"}, "sites": {"names": sites},
+        let spec = json!({"quota": {"cpu": "2", "memory": "3Gi", "pods": 24, "storage": "6Gi"}, "sites": {"names": sites},
             "namespaces": [{"name": "app", "weight": 3}, {"name": "sandbox", "access": "Direct"}],
             "isolation": {"ingressFrom": ["Portal"]}});
         self.apply::<VirtualDataCenter>(Some(namespace), name, spec).await

@@ -79,10 +79,11 @@ pub fn admission(state: LifecycleState, policies: Result<(), &str>, facts: &Fact
     match state {
         LifecycleState::Active => (),
         LifecycleState::Frozen => {
-            reasons.push("the VDC is frozen; set spec.lifecycle.state to Active".to_owned())
+            reasons.push("the VDC is frozen; set spec.lifecycle.state to Active".to_owned());
         }
         LifecycleState::Released => {
-            reasons.push("the VDC is released; set spec.lifecycle.state to Active to take it back".to_owned())
+            reasons
+                .push("the VDC is released; set spec.lifecycle.state to Active to take it back".to_owned());
         }
     }
     if !facts.isolated {

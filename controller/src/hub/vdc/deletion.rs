@@ -15,6 +15,7 @@ pub(super) async fn delete(world: &World, seen: &Seen) -> Result<Next, Error> {
     let remaining = apply::leavers(world, seen, &sites).await?;
     if remaining.is_empty() && seen.slices.is_empty() {
         world.ledger().remove(&seen.uid);
+        world.wake_waiting();
         kinds::remove_finalizer(&world.writer, &kinds::of::<VirtualDataCenter>(), seen.vdc.as_ref()).await?;
         return Ok(Next::Wait);
     }

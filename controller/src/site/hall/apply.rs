@@ -10,7 +10,7 @@ use yunting_plan::scope::Scope;
 use yunting_plan::vdc::admission::Admission;
 
 use super::validate::Valid;
-use super::{Error, MANAGER, growth, secrets};
+use super::{Error, MANAGER, growth, retry, secrets};
 use crate::site::ensure::{self, label_of, namespace_key};
 use crate::site::memory::Standing;
 use crate::site::vdc::facts;
@@ -57,6 +57,11 @@ pub(super) async fn apply(world: &World, valid: &Valid) -> Result<Done, Error> {
     ensure::all(world, MANAGER, &scope, &after).await?;
     if !held.is_empty() {
         done.waiting = reasons(&closed, &secrets.missing);
+    }
+    if closed.is_empty() {
+        retry::after_opening(world, hall).await?;
+    } else {
+        world.memory.open(hall.uid.as_str(), false);
     }
     done.note = lacks_class(world, valid);
     done.stopped = remove_orphans(world, valid, &objects, &secrets.keys).await?;

@@ -4,6 +4,7 @@
 mod apply;
 mod growth;
 mod observe;
+mod retry;
 mod secrets;
 mod status;
 mod teardown;
@@ -28,6 +29,14 @@ pub(super) enum Error {
     /// A removal failed.
     #[error("cannot remove what the hall no longer needs")]
     Remove(#[from] writer::Error),
+    /// What waits to be tried again could not be asked.
+    #[error("cannot list the ReplicaSets of component {component}")]
+    List {
+        /// Which component.
+        component: String,
+        /// Why.
+        source: kube::Error,
+    },
 }
 
 impl Classified for Error {
@@ -35,6 +44,7 @@ impl Classified for Error {
         match self {
             Self::Ensure(source) => source.class(),
             Self::Remove(source) => source.class(),
+            Self::List { source, .. } => crate::error::class_of(source),
         }
     }
 
@@ -42,6 +52,7 @@ impl Classified for Error {
         match self {
             Self::Ensure(source) => source.label(),
             Self::Remove(source) => source.label(),
+            Self::List { .. } => "list",
         }
     }
 }

@@ -7,7 +7,7 @@ use yunting_crds::conditions::{GONE, READY, State, Statement, conditions, reason
 use yunting_crds::hall_slice::ComponentStatus;
 use yunting_plan::hall::route::{HTTP_ROUTE, accepted};
 use yunting_plan::hall::{ValidComponent, ValidHallSlice};
-use yunting_plan::object::{Key, api_kind};
+use yunting_plan::object::Key;
 
 use super::apply::Done;
 use super::observe::Seen;
@@ -81,12 +81,7 @@ struct Shown {
 
 impl Shown {
     fn of(world: &World, seen: &Seen, hall: &ValidHallSlice, c: &ValidComponent) -> Self {
-        let kind = if c.stateful() {
-            api_kind::<k8s_openapi::api::apps::v1::StatefulSet>()
-        } else {
-            api_kind::<k8s_openapi::api::apps::v1::Deployment>()
-        };
-        let key = Key { kind, namespace: Some(c.namespace.clone()), name: c.object.clone() };
+        let key = c.workload();
         let child = world.children.get(&key).filter(|w| w.hall_uid.as_deref() == Some(hall.uid.as_str()));
         let value = child.map(|w| w.value());
         let counts = value.as_ref().map(Counts::read).unwrap_or_default();

@@ -35,6 +35,7 @@ pub(super) async fn run(world: &World, seen: &Seen) -> Result<Left, Error> {
     let Some(now) = all.iter().map(|c| step(c)).min() else {
         // Its VDC may have waited for it.
         seen.wake_vdc(world);
+        world.memory.forget_hall(seen.uid());
         return Ok(Left::Nothing);
     };
     let here: Vec<Arc<Child>> = all.into_iter().filter(|c| step(c) == now).collect();
