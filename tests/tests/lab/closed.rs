@@ -30,7 +30,7 @@ pub fn tenant_loop(world: &World) -> anyhow::Result<()> {
 fn once(world: &World, bureau: &str, token: &str, name: &str) -> anyhow::Result<()> {
     let (done, refused) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let vdc = world.runtime.block_on(async {
-        world.vdc(bureau, name, &[SITE]).await?;
+        world.small_vdc(bureau, name, &[SITE]).await?;
         let api: Api<VirtualDataCenter> = Api::namespaced(world.hub.clone(), bureau);
         until(api, name, PATIENCE, |v: &VirtualDataCenter| v.uid().is_some()).await
     })?;

@@ -142,9 +142,19 @@ impl World {
         Ok(namespace)
     }
 
-    /// A small VDC at the sites named.
+    /// A VDC at the sites named, with room for the halls of these tests.
     pub async fn vdc(&self, namespace: &str, name: &str, sites: &[&str]) -> anyhow::Result<()> {
-        let spec = json!({"quota": {"cpu": "2", "memory": "3Gi", "pods": 24, "storage": "6Gi"}, "sites": {"names": sites},
+        let quota = json!({"cpu": "2", "memory": "1600Mi", "pods": 24, "storage": "6Gi"});
+        self.vdc_of(namespace, name, sites, quota).await
+    }
+
+    /// A VDC with room for a pod or two, of which a site takes many.
+    pub async fn small_vdc(&self, namespace: &str, name: &str, sites: &[&str]) -> anyhow::Result<()> {
+        self.vdc_of(namespace, name, sites, json!({"cpu": "500m", "memory": "512Mi", "pods": 8})).await
+    }
+
+    async fn vdc_of(&self, namespace: &str, name: &str, sites: &[&str], quota: Value) -> anyhow::Result<()> {
+        let spec = json!({"quota": quota, "sites": {"names": sites},
             "namespaces": [{"name": "app", "weight": 3}, {"name": "sandbox", "access": "Direct"}],
             "isolation": {"ingressFrom": ["Portal"]}});
         self.apply::<VirtualDataCenter>(Some(namespace), name, spec).await
