@@ -23,7 +23,7 @@ pub(super) enum Error {
     /// It may not be written.
     #[error(transparent)]
     Scope(#[from] Refused),
-    /// It is on its way out; the watch tells when it is gone.
+    /// It is on its way out, and is made anew when it is gone.
     #[error("{0} is being removed; it is made anew when it is gone")]
     Leaving(Box<Key>),
     /// The write failed.
@@ -34,9 +34,9 @@ pub(super) enum Error {
 impl Classified for Error {
     fn class(&self) -> Class {
         match self {
-            // Whoever holds a taken name is in no watch of ours: it is asked again, later and later.
-            Self::Scope(Refused::Collision { .. }) => Class::Transient,
-            Self::Scope(_) | Self::Leaving(_) => Class::Terminal,
+            // Whoever holds a taken name tells nobody when it goes: it is looked at again, later and later.
+            Self::Scope(Refused::Collision { .. }) | Self::Leaving(_) => Class::Transient,
+            Self::Scope(_) => Class::Terminal,
             Self::Write(source) => source.class(),
         }
     }
