@@ -190,6 +190,10 @@ fn refused(out: &std::process::Output) -> anyhow::Result<()> {
     if out.status.success() {
         bail!("that was accepted, and must not be");
     }
+    // A server that does not answer has refused nothing.
+    if !String::from_utf8_lossy(&out.stderr).contains("forbidden") {
+        bail!("that failed, but not by a refusal");
+    }
     Ok(())
 }
 
