@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
+use crate::watchdog::WATCH_SECONDS;
 
 /// A kind that can be cached.
 pub trait Cached:
@@ -44,6 +45,7 @@ impl<K: Cached> Cache<K> {
         let writer = Writer::<K>::default();
         let store = writer.as_reader();
         let listed = Arc::new(AtomicBool::new(false));
+        let config = config.timeout(WATCH_SECONDS);
         let follow = follow(api, config, metrics, writer, listed.clone(), touched);
         tokio::spawn(async move {
             tokio::select! {

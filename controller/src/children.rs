@@ -16,6 +16,7 @@ use yunting_crds::labels;
 use yunting_plan::object::{ApiKind, Key};
 
 use crate::metrics::Metrics;
+use crate::watchdog::WATCH_SECONDS;
 use crate::writer::resource;
 
 /// One object as it was last seen.
@@ -157,6 +158,7 @@ impl Children {
                 }
                 Watched::All => watcher::Config::default(),
             };
+            let config = config.timeout(WATCH_SECONDS);
             let stop = stop.clone();
             tokio::spawn(async move {
                 tokio::select! {
@@ -190,6 +192,15 @@ impl Children {
     /// The object of that key.
     pub fn get(&self, key: &Key) -> Option<Arc<Child>> {
         self.read(|index| index.objects.get(key).cloned())
+    }
+
+    /// Names of all objects of a kind, sorted.
+    pub fn names(&self, kind: &ApiKind) -> Vec<String> {
+        let mut names: Vec<String> = self.read(|index| {
+            index.objects.keys().filter(|k| k.kind == *kind).map(|k| k.name.clone()).collect()
+        });
+        names.sort();
+        names
     }
 
     /// Every object labelled for a VDC, halls' objects included, sorted by key.

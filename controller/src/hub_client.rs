@@ -20,6 +20,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tower::{BoxError, Service};
 
 use crate::metrics::Metrics;
+use crate::watchdog::{self, Watchdog};
 
 /// Time for an answer that is no watch. The servers' own limit is 60 s; ours moves on sooner.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -70,6 +71,7 @@ struct Shared {
     servers: Vec<Client>,
     current: AtomicUsize,
     era: std::sync::Mutex<CancellationToken>,
+    watchdog: Arc<Watchdog>,
     metrics: Arc<Metrics>,
 }
 
@@ -138,6 +140,7 @@ impl Servers {
             servers,
             current: AtomicUsize::new(0),
             era: std::sync::Mutex::new(CancellationToken::new()),
+            watchdog: Watchdog::new(name),
             metrics,
         });
         let client = Client::new(Failover { shared: shared.clone() }, "default");
@@ -147,6 +150,11 @@ impl Servers {
     /// One client per API server, for what must be asked of each of them.
     pub fn each(&self) -> &[Client] {
         &self.shared.servers
+    }
+
+    /// The signs of life of the watches at these servers.
+    pub fn watchdog(&self) -> Arc<Watchdog> {
+        self.shared.watchdog.clone()
     }
 
     /// Leaves the present server: it answers, but a quorum write through it failed.
@@ -174,10 +182,20 @@ impl Service<Request<Body>> for Failover {
         Box::pin(async move {
             let used = shared.current.load(Ordering::Acquire);
             let era = shared.era();
+            let path = watchdog::watched(request.uri()).map(str::to_owned);
+            if let Some(path) = &path {
+                shared.watchdog.asked(path);
+            }
             let server = shared.servers[used % shared.servers.len()].clone();
             // The head of a watch's answer comes as soon as the server has it; only the body goes on.
             match tokio::time::timeout(ANSWER_TIMEOUT, server.send(request)).await {
-                Ok(Ok(answer)) => Ok(answer.map(|body| Era::new(body, era))),
+                Ok(Ok(answer)) => {
+                    // A refusal is no sign of life.
+                    let pulse = path
+                        .filter(|_| answer.status().is_success())
+                        .map(|path| Pulse::new(shared.watchdog.clone(), path));
+                    Ok(answer.map(|body| Era::new(body, era, pulse)))
+                }
                 Ok(Err(error)) => {
                     shared.leave(used);
                     Err(error.into())
@@ -191,15 +209,34 @@ impl Service<Request<Body>> for Failover {
     }
 }
 
-/// A body that ends with an error when its server is left.
+/// The signs of life of one watch.
+struct Pulse {
+    watchdog: Arc<Watchdog>,
+    path: String,
+    broken_off: Pin<Box<tokio::time::Sleep>>,
+}
+
+impl Pulse {
+    fn new(watchdog: Arc<Watchdog>, path: String) -> Self {
+        Self { watchdog, path, broken_off: Box::pin(tokio::time::sleep(watchdog::BROKEN_OFF)) }
+    }
+
+    fn beat(&mut self) {
+        self.watchdog.alive(&self.path);
+        self.broken_off.as_mut().reset(tokio::time::Instant::now() + watchdog::BROKEN_OFF);
+    }
+}
+
+/// A body that ends with an error when its server is left, and, if it is a watch, when it shows nothing.
 struct Era<B = Body> {
     body: Pin<Box<B>>,
     ended: Pin<Box<WaitForCancellationFutureOwned>>,
+    pulse: Option<Pulse>,
 }
 
 impl<B> Era<B> {
-    fn new(body: B, era: CancellationToken) -> Self {
-        Self { body: Box::pin(body), ended: Box::pin(era.cancelled_owned()) }
+    fn new(body: B, era: CancellationToken, pulse: Option<Pulse>) -> Self {
+        Self { body: Box::pin(body), ended: Box::pin(era.cancelled_owned()), pulse }
     }
 }
 
@@ -211,12 +248,20 @@ impl<B: HttpBody<Error: Into<BoxError>>> HttpBody for Era<B> {
         mut self: Pin<&mut Self>,
         cx: &mut TaskContext<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        match self.body.as_mut().poll_frame(cx) {
-            Poll::Ready(frame) => Poll::Ready(frame.map(|f| f.map_err(Into::into))),
-            Poll::Pending => {
-                self.ended.as_mut().poll(cx).map(|()| Some(Err("the API server was left for another".into())))
+        if let Poll::Ready(frame) = self.body.as_mut().poll_frame(cx) {
+            if let (Some(pulse), None | Some(Ok(_))) = (&mut self.pulse, &frame) {
+                pulse.beat();
             }
+            return Poll::Ready(frame.map(|f| f.map_err(Into::into)));
         }
+        if self.ended.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Some(Err("the API server was left for another".into())));
+        }
+        let silent = self.pulse.as_mut().is_some_and(|p| p.broken_off.as_mut().poll(cx).is_ready());
+        if silent {
+            return Poll::Ready(Some(Err("the watch showed neither an event nor its end in time".into())));
+        }
+        Poll::Pending
     }
 
     fn is_end_stream(&self) -> bool {
@@ -265,12 +310,28 @@ mod tests {
         assert_eq!(ask(&servers).await.unwrap(), "two");
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_that_shows_nothing_is_broken_off_and_one_that_ends_is_alive() {
+        let dog = Watchdog::new("test");
+        dog.asked("/p");
+        let pulse = || Some(Pulse::new(dog.clone(), "/p".into()));
+        let silent = futures::stream::pending::<Result<Frame<hyper::body::Bytes>, Infallible>>();
+        let mut body = Era::new(http_body_util::StreamBody::new(silent), CancellationToken::new(), pulse());
+        assert!(body.frame().await.unwrap().is_err());
+        tokio::time::advance(Duration::from_secs(30)).await;
+        assert!(dog.trouble().is_some());
+        let ending = futures::stream::empty::<Result<Frame<hyper::body::Bytes>, Infallible>>();
+        let mut body = Era::new(http_body_util::StreamBody::new(ending), CancellationToken::new(), pulse());
+        assert!(body.frame().await.is_none());
+        assert_eq!(dog.trouble(), None);
+    }
+
     #[tokio::test]
     async fn leaving_a_server_ends_its_bodies() {
         let metrics = Arc::new(Metrics::new().unwrap());
         let servers = Servers::over("test", vec![answering("one"), answering("two")], metrics);
         let silent = futures::stream::pending::<Result<Frame<hyper::body::Bytes>, Infallible>>();
-        let mut body = Era::new(http_body_util::StreamBody::new(silent), servers.shared.era());
+        let mut body = Era::new(http_body_util::StreamBody::new(silent), servers.shared.era(), None);
         servers.leave();
         assert!(body.frame().await.unwrap().is_err());
         assert_eq!(ask(&servers).await.unwrap(), "two");

@@ -15,6 +15,8 @@ pub struct Metrics {
     pub writes: IntCounterVec,
     /// Watch streams that ended with an error, by kind.
     pub watch_errors: IntCounterVec,
+    /// Watches without a sign of life for too long, by cluster.
+    pub silent_watches: IntGaugeVec,
     /// Keys waiting, by controller.
     pub queue: IntGaugeVec,
     /// 1 while this process leads.
@@ -46,6 +48,10 @@ impl Metrics {
                 "Watches that ended with an error",
                 &["kind"],
             )?,
+            silent_watches: IntGaugeVec::new(
+                Opts::new("yunting_silent_watches", "Watches without a sign of life for too long"),
+                &["cluster"],
+            )?,
             queue: IntGaugeVec::new(Opts::new("yunting_queue_depth", "Keys waiting"), &["controller"])?,
             leader: IntGauge::new("yunting_leader", "1 while this process leads")?,
             switches: counter(
@@ -63,6 +69,7 @@ impl Metrics {
         self.registry.register(Box::new(self.duration.clone()))?;
         self.registry.register(Box::new(self.writes.clone()))?;
         self.registry.register(Box::new(self.watch_errors.clone()))?;
+        self.registry.register(Box::new(self.silent_watches.clone()))?;
         self.registry.register(Box::new(self.queue.clone()))?;
         self.registry.register(Box::new(self.leader.clone()))?;
         self.registry.register(Box::new(self.switches.clone()))

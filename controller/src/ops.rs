@@ -11,15 +11,33 @@ use axum::routing::get;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
+use crate::watchdog::Watchdog;
 
-/// Whether the caches are filled and the process does its work.
+/// Whether the caches are filled, watches show signs of life, and the process does its work.
 #[derive(Clone, Default)]
-pub struct Readiness(Arc<AtomicBool>);
+pub struct Readiness {
+    filled: Arc<AtomicBool>,
+    watchdogs: Vec<Arc<Watchdog>>,
+}
 
 impl Readiness {
-    /// Says so.
+    /// Not ready yet; later, only as long as these watches live.
+    pub fn new(watchdogs: Vec<Arc<Watchdog>>) -> Self {
+        Self { filled: Arc::default(), watchdogs }
+    }
+
+    /// Says whether the caches are filled.
     pub fn set(&self, ready: bool) {
-        self.0.store(ready, Ordering::Relaxed);
+        self.filled.store(ready, Ordering::Relaxed);
+    }
+
+    /// Why the process is not ready, if it is not.
+    pub fn trouble(&self) -> Option<String> {
+        if !self.filled.load(Ordering::Relaxed) {
+            return Some("caches are not filled or another instance leads".to_owned());
+        }
+        let silent: Vec<String> = self.watchdogs.iter().filter_map(|dog| dog.trouble()).collect();
+        (!silent.is_empty()).then(|| silent.join("; "))
     }
 }
 
@@ -52,11 +70,10 @@ async fn render(State(ops): State<Ops>) -> (StatusCode, String) {
     }
 }
 
-async fn readyz(State(ops): State<Ops>) -> (StatusCode, &'static str) {
-    if ops.ready.0.load(Ordering::Relaxed) {
-        (StatusCode::OK, "ok\n")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "not ready: caches are not filled or another instance leads\n")
+async fn readyz(State(ops): State<Ops>) -> (StatusCode, String) {
+    match ops.ready.trouble() {
+        None => (StatusCode::OK, "ok\n".to_owned()),
+        Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")),
     }
 }
 

@@ -68,6 +68,8 @@ pub mod reason {
     pub const REFERENCE: &str = "ReferenceInvalid";
     /// A derived name is taken by another identity; never adopted.
     pub const NAME_COLLISION: &str = "NameCollision";
+    /// Nobody is answered through the front door.
+    pub const UNREACHABLE: &str = "Unreachable";
     /// A host is claimed by an older hall.
     pub const HOST_CONFLICT: &str = "HostConflict";
     /// No complete replica stands by.

@@ -116,7 +116,8 @@ pub struct Portal {
     /// Host name, under one of the bureau's domains. The oldest hall that claims it has it.
     #[schemars(schema_with = "common::host")]
     pub host: String,
-    /// Path prefixes.
+    /// Path prefixes. The first in alphabetical order is asked for through the front door all the time: `Reachable`, and
+    /// with it `Ready`, need an answer below 500 other than 404 there.
     #[serde(default = "default_paths")]
     #[schemars(
         length(min = 1, max = 8),

@@ -6,6 +6,7 @@
 pub mod check;
 pub mod config;
 pub mod disruption;
+pub mod door;
 pub mod network;
 pub mod route;
 pub mod service;

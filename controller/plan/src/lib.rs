@@ -6,6 +6,7 @@
 
 pub mod demand;
 pub mod hall;
+pub mod news;
 pub mod object;
 pub mod orphans;
 pub mod placement;

@@ -106,6 +106,7 @@ fn known(text: &str) -> &'static str {
         reason::OVER_LIMIT,
         reason::REFERENCE,
         reason::NAME_COLLISION,
+        reason::UNREACHABLE,
         reason::REPLICATION_MISSING,
         reason::DELETING,
         reason::VDC_NOT_READY,

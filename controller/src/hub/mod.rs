@@ -3,8 +3,10 @@
 mod bureau;
 mod hall;
 mod liveness;
+mod said;
 mod secrets;
 mod site;
+mod slices;
 mod standing;
 mod vdc;
 mod world;
@@ -22,6 +24,7 @@ use crate::hub_client::Servers;
 use crate::lease::Elector;
 use crate::metrics::Metrics;
 use crate::ops::{self, Readiness};
+use crate::watchdog;
 use crate::queue::{Queue, queue};
 use crate::writer::Writer;
 use world::{ObjectKey, Wakers, World};
@@ -54,10 +57,11 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     tokio::spawn(ops::stop_on_signal(stop.clone()));
     let metrics = Arc::new(Metrics::new()?);
     let context = Context::new(metrics.clone());
-    let readiness = Readiness::default();
+    let servers = Servers::open("hub", &options.kubeconfig, metrics.clone()).await?;
+    let readiness = Readiness::new(vec![servers.watchdog()]);
     let serve = ops::serve(options.listen, metrics.clone(), readiness.clone(), stop.clone());
     let serve = tokio::spawn(serve);
-    let servers = Servers::open("hub", &options.kubeconfig, metrics.clone()).await?;
+    tokio::spawn(watchdog::watch_over(vec![servers.watchdog()], metrics.clone()));
     let writer = Writer::new(servers.client.clone(), metrics);
     let elector = Elector::new(
         servers.client.clone(),

@@ -3,12 +3,14 @@
 //! `mirror` copies slices into records; `vdc` and `hall` act on records alone and leave what they have to say in
 //! the `outbox`; `report` tells the hub how the site is. Deletion is said by a slice, never concluded from its absence.
 
+mod door;
 mod ensure;
 mod hall;
 mod memory;
 mod mirror;
 mod outbox;
 mod report;
+mod review;
 mod vdc;
 mod world;
 
@@ -26,6 +28,7 @@ use crate::hub_client::Servers;
 use crate::lease::Elector;
 use crate::metrics::Metrics;
 use crate::ops::{self, Readiness};
+use crate::watchdog;
 use crate::queue::{Queue, queue};
 use crate::writer::Writer;
 use world::{Ends, Name, Wakers, World};
@@ -62,10 +65,12 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     tokio::spawn(ops::stop_on_signal(stop.clone()));
     let metrics = Arc::new(Metrics::new()?);
     let context = Context::new(metrics.clone());
-    let readiness = Readiness::default();
-    let serve = tokio::spawn(ops::serve(options.listen, metrics.clone(), readiness.clone(), stop.clone()));
     let hub = Servers::open("hub", &options.hub_kubeconfig, metrics.clone()).await?;
     let own = Servers::open("site", &options.site_kubeconfig, metrics.clone()).await?;
+    let watchdogs = vec![hub.watchdog(), own.watchdog()];
+    let readiness = Readiness::new(watchdogs.clone());
+    let serve = tokio::spawn(ops::serve(options.listen, metrics.clone(), readiness.clone(), stop.clone()));
+    tokio::spawn(watchdog::watch_over(watchdogs, metrics.clone()));
     let writer = Writer::new(own.client.clone(), metrics.clone());
     let identity = site.to_string();
     let elector = Elector::new(
@@ -143,5 +148,6 @@ async fn run_queues(world: Arc<World>, queues: Queues, stop: &CancellationToken)
         () = reconcile!(queues.report, report) => (),
         () = report::beat::beat(world.clone()) => (),
         () = report::canary::watch_over(world.clone()) => (),
+        () = door::watch_over(world.clone()) => (),
     }
 }

@@ -115,6 +115,10 @@ pub(super) async fn reconcile(world: &World, name: &Name) -> Result<Next, Error>
         if world.records.get_cluster(name).is_none() {
             world.outbox.forget(name);
         }
+        // Nobody at the hub asks about it, if the hub has been heard at all.
+        if world.vdc_slices.is_ready() && world.hall_slices.is_ready() {
+            world.review.told(name);
+        }
         return Ok(Next::Wait);
     };
     let wanted = {
@@ -122,15 +126,20 @@ pub(super) async fn reconcile(world: &World, name: &Name) -> Result<Next, Error>
         let Some(wanted) = inner.wanted.get(name).cloned() else { return Ok(Next::Wait) };
         let just_sent = inner.sent.get(name).is_some_and(|(sent, at)| *sent == wanted && version <= *at);
         if status.as_ref() == Some(&wanted) || just_sent {
+            world.review.told(name);
             return Ok(Next::Wait);
         }
         wanted
     };
     let written = world.ends.hub_writer.status(MANAGER, &key, &wanted.body()).await;
     let version = match written {
-        Err(Error::Status { source: kube::Error::Api(s), .. }) if s.code == 404 => return Ok(Next::Wait),
+        Err(Error::Status { source: kube::Error::Api(s), .. }) if s.code == 404 => {
+            world.review.told(name);
+            return Ok(Next::Wait);
+        }
         other => other?.metadata.resource_version.and_then(|v| v.parse().ok()).unwrap_or_default(),
     };
     world.outbox.inner().sent.insert(name.clone(), (wanted, version));
+    world.review.told(name);
     Ok(Next::Wait)
 }

@@ -24,11 +24,15 @@ use kube::{Api, Client, ResourceExt};
 use tokio_util::sync::CancellationToken;
 use yunting_crds::names::{SiteName, SliceKind, slice};
 use yunting_crds::{HallSlice, SliceRecord, VdcSlice, labels};
+use yunting_plan::hall::door::{GATEWAY, gateway_key};
+use yunting_plan::hall::route::HTTP_ROUTE;
 use yunting_plan::object::{ApiKind, api_kind};
 
+use super::door::Doors;
 use super::memory::Memory;
 use super::outbox::Outbox;
 use super::report::canary::Canary;
+use super::review::Review;
 use crate::cache::{Cache, Cached};
 use crate::children::{Child, Children, Watched};
 use crate::context::Context;
@@ -126,6 +130,10 @@ pub(super) struct World {
     pub(super) canary: Arc<Canary>,
     /// What was just written and may not have come back yet.
     pub(super) memory: Arc<Memory>,
+    /// Whether halls are reached through the front door.
+    pub(super) doors: Doors,
+    /// What is still to be said again since the start.
+    pub(super) review: Review,
     /// Statuses on their way to the hub.
     pub(super) outbox: Outbox,
     /// Version of the site's Kubernetes.
@@ -134,16 +142,14 @@ pub(super) struct World {
     pub(super) serves_routes: bool,
 }
 
-/// `HTTPRoute` of Gateway API.
-pub(super) fn http_route() -> ApiKind {
-    ApiKind {
-        group: "gateway.networking.k8s.io",
-        version: "v1",
-        kind: "HTTPRoute",
-        plural: "httproutes",
-        namespaced: true,
-    }
-}
+/// `GatewayClass` of the Gateway API.
+pub(super) const GATEWAY_CLASS: ApiKind = ApiKind {
+    group: "gateway.networking.k8s.io",
+    version: "v1",
+    kind: "GatewayClass",
+    plural: "gatewayclasses",
+    namespaced: false,
+};
 
 /// Every kind that Yunting makes at a site.
 fn kinds(serves_routes: bool) -> Vec<(ApiKind, Watched)> {
@@ -165,7 +171,9 @@ fn kinds(serves_routes: bool) -> Vec<(ApiKind, Watched)> {
         (api_kind::<k8s_openapi::api::core::v1::Pod>(), Watched::Ours),
     ];
     if serves_routes {
-        kinds.push((http_route(), Watched::Ours));
+        kinds.push((HTTP_ROUTE, Watched::Ours));
+        kinds.push((GATEWAY, Watched::All));
+        kinds.push((GATEWAY_CLASS, Watched::All));
     }
     kinds
 }
@@ -278,17 +286,21 @@ impl World {
             move |_: &ValidatingAdmissionPolicyBinding| c.policies_changed()
         });
         tokio::spawn({
-            let (w, vdcs, halls) = (w.clone(), vdc_slices.clone(), hall_slices.clone());
+            let (w, records) = (w.clone(), records.clone());
+            let (vdcs, halls) = (vdc_slices.clone(), hall_slices.clone());
             async move {
                 vdcs.ready().await;
                 halls.ready().await;
                 w.report();
+                // Also records that no slice asks about.
+                records.all().iter().for_each(|r| w.outbox.wake(Name(r.name_any())));
             }
         });
         records.ready().await;
         children.ready().await;
         nodes.ready().await;
         wakers.report();
+        let review = Review::of(records.all().iter().map(|r| r.name_any()));
         Ok(Self {
             context,
             site,
@@ -304,6 +316,8 @@ impl World {
             storage_classes,
             canary,
             memory,
+            doors: Doors::default(),
+            review,
             outbox: Outbox::default(),
             version,
             serves_routes,
@@ -339,6 +353,14 @@ fn halls_of(records: &Cache<SliceRecord>, vdc_uid: &str) -> Vec<Arc<SliceRecord>
 /// to the VDC, which waits for it when it is taken away.
 fn touched(w: &Wakers, records: &Cache<SliceRecord>, child: &Child) {
     w.child(child);
+    if child.key.kind == GATEWAY_CLASS {
+        w.report();
+    }
+    if child.key == gateway_key() {
+        // The front door came, went or moved: every hall behind it is asked for there.
+        let halls = records.select(|r| r.spec.hall.as_ref().is_some_and(|h| h.portal.is_some()));
+        halls.iter().for_each(|r| w.about(&r.name_any()));
+    }
     let Some(vdc) = &child.vdc_uid else { return };
     if child.key.kind.kind == "Namespace" {
         for record in halls_of(records, vdc) {

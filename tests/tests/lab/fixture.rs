@@ -153,7 +153,8 @@ impl World {
         self.vdc_of(namespace, name, sites, json!({"cpu": "500m", "memory": "512Mi", "pods": 8})).await
     }
 
-    async fn vdc_of(&self, namespace: &str, name: &str, sites: &[&str], quota: Value) -> anyhow::Result<()> {
+    /// A VDC of that quota.
+    pub async fn vdc_of(&self, namespace: &str, name: &str, sites: &[&str], quota: Value) -> anyhow::Result<()> {
         let spec = json!({"quota": quota, "sites": {"names": sites},
             "namespaces": [{"name": "app", "weight": 3}, {"name": "sandbox", "access": "Direct"}],
             "isolation": {"ingressFrom": ["Portal"]}});

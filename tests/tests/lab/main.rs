@@ -8,6 +8,7 @@ mod closed;
 mod deletion;
 mod drift;
 mod fixture;
+mod identity;
 mod power;
 mod provision;
 
@@ -40,13 +41,15 @@ fn main() -> ExitCode {
 type Test = fn(&World) -> anyhow::Result<()>;
 
 fn trials(world: Option<&Arc<World>>) -> Vec<Trial> {
-    let tests: [(&str, Test); 8] = [
+    let tests: [(&str, Test); 10] = [
         ("a_vdc_and_its_hall_become_running_pods", provision::running),
         ("what_stands_is_not_written_again", provision::quiet),
         ("a_hall_answers_through_the_front_door", provision::front_door),
+        ("people_are_told_where_it_is_and_what_hinders_it", provision::told),
         ("nothing_is_admitted_before_isolation_stands", closed::tenant_loop),
         ("drift_of_every_kind_is_undone", drift::undone),
         ("what_is_taken_away_leaves_nothing", deletion::backwards),
+        ("nobody_works_as_system_masters", identity::nobody_is_master),
         ("a_site_without_power_is_told_as_silent_and_comes_back", power::lost_and_back),
         ("down_leaves_nothing", fixture::down),
     ];

@@ -3,17 +3,20 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, bail, ensure};
+use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::{Namespace, ResourceQuota};
+use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::api::ListParams;
+use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, ResourceExt};
 use yunting_crds::conditions::find;
 use yunting_crds::hall::HallRole;
 use yunting_crds::labels;
 use yunting_tests::demo::door;
 
-use super::fixture::{World, namespace_of, namespaces};
+use super::fixture::{PATIENCE, World, namespace_of, namespaces};
 
 pub const BUREAU: &str = "provision";
 
@@ -38,6 +41,12 @@ pub fn running(world: &World) -> anyhow::Result<()> {
         ensure!(protected.as_deref() == Some("ReplicationMissing"), "Protected: {protected:?}");
         roles(&gold, [("guoyang", HallRole::Standby), ("qiaocheng", HallRole::Active)])?;
         roles(&platinum, [("guoyang", HallRole::Active), ("qiaocheng", HallRole::Active)])?;
+        // Ready was not said before somebody was answered.
+        for hall in [&gold, &platinum] {
+            let reachable = hall.status.as_ref().and_then(|s| find(&s.conditions, "Reachable"));
+            let said = reachable.map(|c| (c.status.clone(), c.reason.clone()));
+            ensure!(said == Some(("True".into(), "Verified".into())), "Reachable: {said:?}");
+        }
         for site in ["qiaocheng", "guoyang"] {
             isolated(world, site, &namespace_of(&vdc, "app")).await.with_context(|| format!("at {site}"))?;
             replicas(world, site, &namespace_of(&vdc, "app")).await.with_context(|| format!("at {site}"))?;
@@ -158,4 +167,31 @@ pub fn front_door(world: &World) -> anyhow::Result<()> {
     let unknown = door::ask(world.gateway("qiaocheng")?, "nobody.example")?;
     ensure!(unknown.code == 404 || unknown.code == 503, "a host that nobody claims: {unknown:?}");
     Ok(())
+}
+
+/// Events say where a thing was placed, and why one is not carried out.
+pub fn told(world: &World) -> anyhow::Result<()> {
+    world.runtime.block_on(async {
+        let bureau = format!("bureau-{BUREAU}");
+        let quota = serde_json::json!({"cpu": "9000", "memory": "1Gi", "pods": 4});
+        world.vdc_of(&bureau, "greedy", &["qiaocheng"], quota).await?;
+        for (kind, name, reason, word) in [
+            ("VirtualDataCenter", "cloud", "Scheduled", "qiaocheng"),
+            ("Hall", "gold", "Placed", "guoyang"),
+            ("VirtualDataCenter", "greedy", "QuotaExceeded", "9000"),
+        ] {
+            let events: Api<Event> = Api::namespaced(world.hub.clone(), &bureau);
+            let wanted = |e: &Event| {
+                let about = e.regarding.as_ref();
+                about.is_some_and(|r| r.kind.as_deref() == Some(kind) && r.name.as_deref() == Some(name))
+                    && e.reason.as_deref() == Some(reason)
+                    && e.note.as_deref().is_some_and(|n| n.contains(word))
+            };
+            let stream = watcher(events, watcher::Config::default()).applied_objects();
+            let found = stream.try_filter(|e| std::future::ready(wanted(e))).boxed().try_next();
+            let waited = tokio::time::timeout(PATIENCE, found).await;
+            waited.with_context(|| format!("no event {reason} about {kind} {name} that says {word:?}"))??;
+        }
+        Ok(())
+    })
 }

@@ -4,13 +4,12 @@ use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::rbac::v1::RoleBinding;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
-use serde_json::json;
 use yunting_crds::{Bureau, BureauStatus, labels};
 use yunting_plan::object::{Object, api_kind};
 
 use super::observe::Seen;
 use super::{MANAGER, STATUS_MANAGER, roles};
-use crate::hub::{standing, world::World};
+use crate::hub::{said, standing, world::World};
 use crate::kinds;
 use crate::writer::{Error, key_of};
 
@@ -62,9 +61,5 @@ pub(super) async fn remove(world: &World, seen: &Seen) -> Result<(), Error> {
 
 /// Writes the status if it says something new.
 pub(super) async fn status(world: &World, seen: &Seen, status: &BureauStatus) -> Result<(), Error> {
-    if seen.bureau.status.as_ref() == Some(status) {
-        return Ok(());
-    }
-    let key = key_of(&kinds::of::<Bureau>(), seen.bureau.as_ref());
-    world.writer.status(STATUS_MANAGER, &key, &json!(status)).await.map(drop)
+    said::status(world, STATUS_MANAGER, seen.bureau.as_ref(), status).await
 }

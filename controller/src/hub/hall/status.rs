@@ -31,7 +31,8 @@ pub(super) fn status(world: &World, seen: &Seen, judged: &Result<Valid, Statemen
         }
     };
     let mut statements = progress(&ready, stuck);
-    statements.extend([protected(seen), reachable(), ready, placed]);
+    statements.extend([protected(seen), ready, placed]);
+    statements.extend(reachable(seen));
     finish(world, seen, &statements)
 }
 
@@ -145,9 +146,17 @@ fn protected(seen: &Seen) -> Statement {
     }
 }
 
-/// No probe goes through the front door yet, and it is said so.
-fn reachable() -> Statement {
-    say(REACHABLE, State::Unknown, reason::PENDING, "no probe through the front door is built yet")
+/// What requests through the front doors showed, of a hall that is to have one; a site that does not run it says nothing.
+fn reachable(seen: &Seen) -> Option<Statement> {
+    seen.hall.spec.portal.as_ref()?;
+    let generation = seen.hall.metadata.generation.unwrap_or_default();
+    let serving = seen
+        .slices
+        .iter()
+        .filter(|(_, slice)| slice.spec.role == HallRole::Active && slice.spec.portal.is_some());
+    let verdicts: Vec<Verdict> =
+        serving.map(|(site, slice)| verdict(&view(seen, site, slice), REACHABLE, generation)).collect();
+    Some(sum(REACHABLE, &verdicts))
 }
 
 fn site_status(seen: &Seen, site: &str, slice: &HallSlice) -> HallSiteStatus {

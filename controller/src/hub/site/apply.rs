@@ -5,14 +5,14 @@ use k8s_openapi::api::rbac::v1::{RoleBinding, RoleRef, Subject};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 use serde_json::json;
-use yunting_crds::{Site, SiteReport, SiteStatus, labels};
+use yunting_crds::{SiteReport, SiteStatus, labels};
 use yunting_plan::object::Object;
 
 use super::observe::Seen;
 use super::{MANAGER, STATUS_MANAGER};
-use crate::hub::{standing, world::World};
+use crate::hub::{said, standing, world::World};
 use crate::kinds;
-use crate::writer::{Error, key_of};
+use crate::writer::Error;
 
 /// ClusterRole and binding by which a site works in its own hub namespace.
 const ROLE: &str = "yunting-site";
@@ -63,9 +63,5 @@ fn metadata(name: &str, namespace: Option<&str>, site: &str) -> ObjectMeta {
 
 /// Writes the status if it says something new.
 pub(super) async fn status(world: &World, seen: &Seen, status: &SiteStatus) -> Result<(), Error> {
-    if seen.site.status.as_ref() == Some(status) {
-        return Ok(());
-    }
-    let key = key_of(&kinds::of::<Site>(), seen.site.as_ref());
-    world.writer.status(STATUS_MANAGER, &key, &json!(status)).await.map(drop)
+    said::status(world, STATUS_MANAGER, seen.site.as_ref(), status).await
 }

@@ -1,10 +1,11 @@
 //! What is said of a hall at this site. Ready only when every component that is to run has all its pods, of the
-//! current version, and the front door has taken the route.
+//! current version, the front door has taken the route, and a request through it was answered.
 
 use serde_json::Value;
 use yunting_crds::HallSliceStatus;
-use yunting_crds::conditions::{GONE, READY, State, Statement, conditions, reason, say};
+use yunting_crds::conditions::{GONE, REACHABLE, READY, State, Statement, conditions, reason, say};
 use yunting_crds::hall_slice::ComponentStatus;
+use yunting_plan::hall::door;
 use yunting_plan::hall::route::{HTTP_ROUTE, accepted};
 use yunting_plan::hall::{ValidComponent, ValidHallSlice};
 use yunting_plan::object::Key;
@@ -15,6 +16,7 @@ use super::teardown::Left;
 use super::validate::Valid;
 use super::{Error, trouble};
 use crate::error::chain;
+use crate::site::door as doors;
 use crate::site::outbox::Status;
 use crate::site::world::World;
 
@@ -31,12 +33,15 @@ pub(super) fn status(
             let components: Vec<Shown> =
                 hall.components.iter().map(|c| Shown::of(world, seen, hall, c)).collect();
             let route = route(world, hall);
-            let ready = ready(hall, done, &components, route.as_ref());
+            // Until somebody has asked at the door, what was said before stands: a controller that starts anew must
+            // neither doubt what is well nor believe what a power cut has ended.
+            let Some(door) = door(world, hall, route.as_ref()) else { return };
+            let ready = ready(hall, done, &components, route.as_ref(), door.as_ref());
             let text = route.map(|r| match r {
                 Ok(()) => "Accepted".to_owned(),
                 Err(_) => "NotAccepted".to_owned(),
             });
-            (vec![ready], components.into_iter().map(|c| c.status).collect(), text)
+            (std::iter::once(ready).chain(door).collect(), components.into_iter().map(|c| c.status).collect(), text)
         }
     };
     put(world, seen, &statements, components, route);
@@ -155,11 +160,37 @@ fn route(world: &World, hall: &ValidHallSlice) -> Option<Result<(), String>> {
     Some(verdict.unwrap_or_else(|| Err(silent.to_owned())))
 }
 
+/// What is said of the way in, for a hall whose portal runs here; nothing at all while the first answer is awaited.
+fn door(
+    world: &World,
+    hall: &ValidHallSlice,
+    route: Option<&Result<(), String>>,
+) -> Option<Option<Statement>> {
+    let told = |state, reason, text: String| Some(Some(say(REACHABLE, state, reason, text)));
+    let Some(target) = door::target(hall) else {
+        world.doors.forget(hall.uid.as_str());
+        return Some(None);
+    };
+    if let Some(Err(why)) = route {
+        world.doors.forget(hall.uid.as_str());
+        return told(State::False, reason::IN_PROGRESS, format!("the route is not accepted: {why}"));
+    }
+    if doors::address(world).is_none() {
+        let text = "the site's Gateway shows no address with a plain HTTP listener to ask at";
+        return told(State::Unknown, reason::PROVIDER_MISSING, text.to_owned());
+    }
+    match world.doors.watch(hall.uid.as_str(), &target)? {
+        Ok(()) => told(State::True, reason::VERIFIED, format!("http://{}{} is answered", target.host, target.path)),
+        Err(why) => told(State::False, reason::UNREACHABLE, why),
+    }
+}
+
 fn ready(
     hall: &ValidHallSlice,
     done: &Result<Done, Error>,
     components: &[Shown],
     route: Option<&Result<(), String>>,
+    door: Option<&Statement>,
 ) -> Statement {
     let not = |reason, message: String| say(READY, State::False, reason, message);
     let done = match done {
@@ -182,6 +213,9 @@ fn ready(
     }
     if let Some(Err(why)) = route {
         return not(reason::IN_PROGRESS, format!("the route is not accepted: {why}"));
+    }
+    if let Some(shut) = door.filter(|d| d.state == State::False) {
+        return not(shut.reason, shut.message.clone());
     }
     let running = hall.components.iter().filter(|c| c.active).count();
     say(

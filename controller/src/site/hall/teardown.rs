@@ -36,6 +36,7 @@ pub(super) async fn run(world: &World, seen: &Seen) -> Result<Left, Error> {
         // Its VDC may have waited for it.
         seen.wake_vdc(world);
         world.memory.forget_hall(seen.uid());
+        world.doors.forget(seen.uid());
         return Ok(Left::Nothing);
     };
     let here: Vec<Arc<Child>> = all.into_iter().filter(|c| step(c) == now).collect();

@@ -21,8 +21,9 @@ const PERIOD: Duration = Duration::from_secs(4);
 /// Time for which a beat counts, in seconds.
 const COUNTS: i32 = 15;
 
-/// Beats for ever.
+/// Beats for ever, once the hub has been told how everything is since the start.
 pub(crate) async fn beat(world: Arc<World>) {
+    world.review.wait().await;
     let mut tick = tokio::time::interval(PERIOD);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {

@@ -11,7 +11,7 @@ use yunting_crds::conditions::{POLICIES_ENFORCED, READY, State, Statement, condi
 use yunting_crds::resources::{Amounts, Kind};
 use yunting_crds::{SiteReport, SiteReportStatus, SliceRecord};
 
-use super::world::{Name, World};
+use super::world::{GATEWAY_CLASS, Name, World};
 use crate::kinds;
 use crate::queue::Next;
 use crate::writer::{Error, key_of};
@@ -20,6 +20,8 @@ use crate::writer::{Error, key_of};
 const MANAGER: &str = "yunting/site-report";
 /// Most orphans that are named; the field's bound.
 const ORPHANS_SHOWN: usize = 256;
+/// Most classes of a kind that are named; the fields' bound.
+const CLASSES_SHOWN: usize = 64;
 
 /// Writes the report if it says something new. The hub makes the object; until then there is nothing to write.
 pub(super) async fn reconcile(world: &World, _: &Name) -> Result<Next, Error> {
@@ -42,7 +44,9 @@ fn status(world: &World, report: &SiteReport) -> SiteReportStatus {
     let before = report.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or_default();
     let statements = vec![world.canary.statement(), works(&orphaned)];
     let mut storage_classes: Vec<String> = world.storage_classes.all().iter().map(|c| c.name_any()).collect();
-    storage_classes.truncate(64);
+    storage_classes.truncate(CLASSES_SHOWN);
+    let mut gateway_classes = world.children.names(&GATEWAY_CLASS);
+    gateway_classes.truncate(CLASSES_SHOWN);
     SiteReportStatus {
         conditions: conditions(before, &statements, report.metadata.generation, &world.context.now()),
         kubernetes_version: Some(world.version.clone()),
@@ -51,7 +55,7 @@ fn status(world: &World, report: &SiteReport) -> SiteReportStatus {
         ready_nodes: u32::try_from(ready.len()).unwrap_or(u32::MAX),
         allocatable: Quota::from_amounts(&allocatable),
         storage_classes,
-        gateway_classes: Vec::new(),
+        gateway_classes,
         orphaned,
     }
 }
