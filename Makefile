@@ -4,7 +4,6 @@ SHELL := /bin/bash
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 LAB := $(TARGET)/debug/yunting-lab
-PROGRAMS := -p yunting-controller -p yunting-lab -p yunting-hall -p yunting-tests
 
 .DEFAULT_GOAL := help
 .PHONY: help build demo demo-down check test soak generate deny lab-up lab-down lab-status
@@ -13,7 +12,7 @@ help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## compile the programs that the lab and the demo run
-	$(CARGO) build --locked $(PROGRAMS) --bins
+	$(CARGO) build --locked --workspace --bins
 
 demo: build ## three sites, a hub and Bozhou's service hall on this machine, told step by step (root)
 	$(TARGET)/debug/yunting-demo

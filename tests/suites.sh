@@ -36,12 +36,14 @@ command_of() {
     format) echo "$cargo fmt --all --check" ;;
     build) echo "$cargo build --locked --workspace --all-targets" ;;
     lint) echo "$cargo clippy --locked --workspace --all-targets -- -D warnings" ;;
-    unit) echo "$cargo test --locked --workspace --exclude yunting-tests --no-fail-fast" ;;
-    rules) echo "$cargo test --locked --no-fail-fast -p yunting-tests --lib --test crate_rules --test house_rules --test bozhou" ;;
-    tools) echo "$cargo run --locked --quiet -p yunting-tests --bin yunting-tools" ;;
-    schema) echo "$cargo test --locked -p yunting-tests --test schema" ;;
-    policies) echo "$cargo test --locked -p yunting-tests --test policies" ;;
-    lab) echo "$cargo test --locked -p yunting-tests --test lab" ;;
+    # Always the whole workspace, never `-p`: another selection of packages is another set of features of what they share,
+    # and so another compilation of it.
+    unit) echo "$cargo test --locked --workspace --no-fail-fast --lib --bins --test drift --test samples" ;;
+    rules) echo "$cargo test --locked --workspace --no-fail-fast --test crate_rules --test house_rules --test bozhou" ;;
+    tools) echo "${CARGO_TARGET_DIR:-target}/debug/yunting-tools" ;; # built by `build`
+    schema) echo "$cargo test --locked --workspace --test schema" ;;
+    policies) echo "$cargo test --locked --workspace --test policies" ;;
+    lab) echo "$cargo test --locked --workspace --test lab" ;;
   esac
 }
 

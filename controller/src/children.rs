@@ -196,9 +196,8 @@ impl Children {
 
     /// Names of all objects of a kind, sorted.
     pub fn names(&self, kind: &ApiKind) -> Vec<String> {
-        let mut names: Vec<String> = self.read(|index| {
-            index.objects.keys().filter(|k| k.kind == *kind).map(|k| k.name.clone()).collect()
-        });
+        let mut names: Vec<String> = self
+            .read(|index| index.objects.keys().filter(|k| k.kind == *kind).map(|k| k.name.clone()).collect());
         names.sort();
         names
     }

@@ -24,8 +24,8 @@ use crate::hub_client::Servers;
 use crate::lease::Elector;
 use crate::metrics::Metrics;
 use crate::ops::{self, Readiness};
-use crate::watchdog;
 use crate::queue::{Queue, queue};
+use crate::watchdog;
 use crate::writer::Writer;
 use world::{ObjectKey, Wakers, World};
 

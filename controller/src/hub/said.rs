@@ -3,9 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde::Serialize;
 use serde_json::json;
-use yunting_crds::{
-    Bureau, BureauStatus, Hall, HallStatus, Site, SiteStatus, VdcStatus, VirtualDataCenter,
-};
+use yunting_crds::{Bureau, BureauStatus, Hall, HallStatus, Site, SiteStatus, VdcStatus, VirtualDataCenter};
 
 use super::world::World;
 use crate::events;
@@ -56,8 +54,12 @@ pub(super) async fn status<K: Said>(
     }
     world.writer.status(manager, &key_of(&kinds::of::<K>(), object), &json!(status)).await?;
     let before = before.map(K::conditions).unwrap_or_default();
-    let teller =
-        events::Teller { writer: &world.writer, context: &world.context, reporter: REPORTER, term: world.term };
+    let teller = events::Teller {
+        writer: &world.writer,
+        context: &world.context,
+        reporter: REPORTER,
+        term: world.term,
+    };
     teller.tell(object, before, K::conditions(status)).await;
     Ok(())
 }

@@ -28,8 +28,8 @@ use crate::hub_client::Servers;
 use crate::lease::Elector;
 use crate::metrics::Metrics;
 use crate::ops::{self, Readiness};
-use crate::watchdog;
 use crate::queue::{Queue, queue};
+use crate::watchdog;
 use crate::writer::Writer;
 use world::{Ends, Name, Wakers, World};
 

@@ -29,7 +29,10 @@ impl Review {
         let mut left = self.0.subscribe();
         if tokio::time::timeout(LONGEST, left.wait_for(HashSet::is_empty)).await.is_err() {
             let late = self.0.borrow().len();
-            tracing::warn!(late, "statuses could not be brought to the hub since the start; the site beats all the same");
+            tracing::warn!(
+                late,
+                "statuses could not be brought to the hub since the start; the site beats all the same"
+            );
         }
     }
 }

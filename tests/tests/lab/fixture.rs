@@ -154,7 +154,13 @@ impl World {
     }
 
     /// A VDC of that quota.
-    pub async fn vdc_of(&self, namespace: &str, name: &str, sites: &[&str], quota: Value) -> anyhow::Result<()> {
+    pub async fn vdc_of(
+        &self,
+        namespace: &str,
+        name: &str,
+        sites: &[&str],
+        quota: Value,
+    ) -> anyhow::Result<()> {
         let spec = json!({"quota": quota, "sites": {"names": sites},
             "namespaces": [{"name": "app", "weight": 3}, {"name": "sandbox", "access": "Direct"}],
             "isolation": {"ingressFrom": ["Portal"]}});

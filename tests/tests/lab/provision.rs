@@ -188,8 +188,8 @@ pub fn told(world: &World) -> anyhow::Result<()> {
                     && e.note.as_deref().is_some_and(|n| n.contains(word))
             };
             let stream = watcher(events, watcher::Config::default()).applied_objects();
-            let found = stream.try_filter(|e| std::future::ready(wanted(e))).boxed().try_next();
-            let waited = tokio::time::timeout(PATIENCE, found).await;
+            let mut found = stream.try_filter(|e| std::future::ready(wanted(e))).boxed();
+            let waited = tokio::time::timeout(PATIENCE, found.try_next()).await;
             waited.with_context(|| format!("no event {reason} about {kind} {name} that says {word:?}"))??;
         }
         Ok(())

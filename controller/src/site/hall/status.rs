@@ -41,7 +41,11 @@ pub(super) fn status(
                 Ok(()) => "Accepted".to_owned(),
                 Err(_) => "NotAccepted".to_owned(),
             });
-            (std::iter::once(ready).chain(door).collect(), components.into_iter().map(|c| c.status).collect(), text)
+            (
+                std::iter::once(ready).chain(door).collect(),
+                components.into_iter().map(|c| c.status).collect(),
+                text,
+            )
         }
     };
     put(world, seen, &statements, components, route);
@@ -180,7 +184,9 @@ fn door(
         return told(State::Unknown, reason::PROVIDER_MISSING, text.to_owned());
     }
     match world.doors.watch(hall.uid.as_str(), &target)? {
-        Ok(()) => told(State::True, reason::VERIFIED, format!("http://{}{} is answered", target.host, target.path)),
+        Ok(()) => {
+            told(State::True, reason::VERIFIED, format!("http://{}{} is answered", target.host, target.path))
+        }
         Err(why) => told(State::False, reason::UNREACHABLE, why),
     }
 }
