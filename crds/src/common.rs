@@ -65,6 +65,12 @@ pub fn names40(_: &mut SchemaGenerator) -> Schema {
         "items": {"type": "string", "minLength": 1, "maxLength": 40, "pattern": NAME}})
 }
 
+/// A list of names of at most 20 characters.
+pub fn names20(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "array", "maxItems": 16, "x-kubernetes-list-type": "set",
+        "items": {"type": "string", "minLength": 1, "maxLength": 20, "pattern": NAME}})
+}
+
 /// A list of TCP ports.
 pub fn ports(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "array", "maxItems": 16, "x-kubernetes-list-type": "set",
@@ -241,11 +247,19 @@ pub enum Role {
 /// A person or group with a role.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(
+    validation = Rule::new("self.role != 'AppVendor' || (has(self.halls) && size(self.halls) > 0)").message("an AppVendor needs halls: name the halls it works for"),
+    validation = Rule::new("self.role == 'AppVendor' || !has(self.halls) || size(self.halls) == 0").message("halls is for role AppVendor only, other roles are for the whole bureau: remove halls or choose role AppVendor")
+)]
 pub struct Member {
     /// Who.
     pub subject: Subject,
     /// What they may do.
     pub role: Role,
+    /// Halls of the bureau that an `AppVendor` works for, by name; they need not be there yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "names20")]
+    pub halls: Vec<String>,
 }
 
 /// Whether a slice's objects are to be there.

@@ -18,13 +18,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use yunting_crds::common::{InvalidField, Role, SubjectKind};
 use yunting_crds::labels;
-use yunting_crds::names::{BureauName, InvalidName, NamespaceName, SiteName, VdcName, site_namespace};
+use yunting_crds::names::{
+    BureauName, HallName, InvalidName, NamespaceName, SiteName, VdcName, site_namespace,
+};
 use yunting_crds::resources::{Amounts, Kind};
 use yunting_crds::site::NetworkKind;
 use yunting_crds::vdc::{Access, IngressSource, LifecycleState, Transport};
 use yunting_crds::vdc_slice::{SliceNamespace, VdcSliceSpec};
 
 use crate::object::Object;
+use access::Residents;
 use admission::Admission;
 use cidr::{InvalidNetwork, Network};
 
@@ -36,12 +39,14 @@ pub struct SiteFacts {
     /// Addresses that no pod of a VDC may call, whatever was declared: nodes, API servers. The metadata address
     /// is always among them.
     pub forbidden: BTreeSet<Network>,
+    /// Halls with something in the namespaces of the VDC that is planned.
+    pub residents: Residents,
 }
 
 impl SiteFacts {
     /// A site of which nothing but its name is known.
     pub fn new(site: SiteName) -> Self {
-        Self { site, forbidden: BTreeSet::from([Network::METADATA]) }
+        Self { site, forbidden: BTreeSet::from([Network::METADATA]), residents: Residents::default() }
     }
 }
 
@@ -137,6 +142,8 @@ pub struct ValidMember {
     pub kind: SubjectKind,
     /// Name with the prefix of the identity provider.
     pub subject: String,
+    /// Halls that an `AppVendor` works for.
+    pub halls: BTreeSet<HallName>,
 }
 
 /// A slice that was checked at the site.
@@ -313,10 +320,15 @@ fn members(spec: &VdcSliceSpec) -> Result<BTreeSet<ValidMember>, Invalid> {
             {
                 return Err(Invalid::Member(name.chars().take(80).collect()));
             }
+            let hall = |h: &String| {
+                HallName::new(h)
+                    .map_err(|source| Invalid::Name { field: "members[].halls".to_owned(), source })
+            };
             Ok(ValidMember {
                 role: m.role,
                 kind: m.subject.kind,
                 subject: format!("{}{name}", labels::OIDC_PREFIX),
+                halls: m.halls.iter().map(hall).collect::<Result<_, _>>()?,
             })
         })
         .collect()
@@ -362,7 +374,7 @@ pub fn vdc_objects(
         all.push(staged(Stage::Isolation)(network::default_deny(slice, n)));
         all.extend(quota::objects(slice, n).into_iter().map(staged(Stage::Limits)));
         all.extend(network::openings(slice, n, site).into_iter().map(staged(Stage::Openings)));
-        all.extend(access::bindings(slice, n).into_iter().map(staged(Stage::Access)));
+        all.extend(access::bindings(slice, n, &site.residents).into_iter().map(staged(Stage::Access)));
     }
     all.sort_by_key(|s| s.stage);
     all

@@ -1,38 +1,139 @@
 //! What the bureau's people may do in a namespace: RoleBindings to the site's fixed ClusterRoles, by the role table
-//! of the design. Yunting makes no Roles: it would need the rights it hands out.
+//! of the design. Yunting makes no Roles at a site: it would need the rights it hands out.
+//!
+//! RBAC knows no labels, so an application vendor reads all of a namespace or nothing of it. It is bound only where
+//! every hall that has something in the namespace is one it is named for; what has something there are [`Residents`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::rbac::v1::{RoleBinding, RoleRef, Subject};
+use serde_json::Value;
 use yunting_crds::common::{Role, SubjectKind};
+use yunting_crds::hall_slice::HallSliceSpec;
+use yunting_crds::names::HallName;
 use yunting_crds::vdc::Access;
 
 use super::{ValidMember, ValidNamespace, ValidVdcSlice};
-use crate::object::Object;
+use crate::object::{Key, Object};
 
 const RBAC: &str = "rbac.authorization.k8s.io";
+/// ClusterRole of application vendors, and name of the binding to it.
+const VENDOR: &str = "yunting-halls-vendor";
 
-/// ClusterRole of the site for a role of the bureau, if it gives anything there. An `AppVendor` gets nothing: a
-/// member does not say for which halls, and the logs of all would be too much.
+/// ClusterRole of the site for a role of the bureau, if it gives anything there. That of an `AppVendor` is given only
+/// where the namespace holds nothing but its halls.
 pub fn cluster_role(role: Role, access: Access) -> Option<&'static str> {
     match (role, access) {
         (Role::Admin | Role::Operator, Access::HallsOnly) => Some("yunting-halls-reader"),
         (Role::Admin, Access::Direct) => Some("yunting-direct-admin"),
         (Role::Operator, Access::Direct) => Some("yunting-direct-operator"),
         (Role::Viewer | Role::Auditor, _) => Some("yunting-reader"),
-        (Role::AppVendor, _) => None,
+        (Role::AppVendor, Access::HallsOnly) => Some(VENDOR),
+        (Role::AppVendor, Access::Direct) => None,
+    }
+}
+
+/// A hall with something in a namespace.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Resident {
+    /// It has a record.
+    Hall(HallName),
+    /// Something of a hall without a record, or without a name: nobody is named for it.
+    Unknown,
+}
+
+/// Which halls have something in each namespace, by the namespace's name at the site.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Residents(BTreeMap<String, BTreeSet<Resident>>);
+
+impl Residents {
+    /// From the records of all halls of the VDC, those on their way out included, and from what of halls stands in
+    /// its namespaces: `(namespace at the site, uid of the hall)`. What stands counts wherever its record says it
+    /// belongs now: pods of a component that has moved end slowly.
+    pub fn new<'a>(
+        slice: &ValidVdcSlice,
+        records: impl IntoIterator<Item = &'a HallSliceSpec>,
+        standing: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Self {
+        let mut all = Self::default();
+        let mut names: BTreeMap<&str, Resident> = BTreeMap::new();
+        for hall in records {
+            let own = hall.source.bureau == slice.owner.bureau.as_str();
+            let name = HallName::new(&hall.source.name).ok().filter(|_| own);
+            let who = name.map_or(Resident::Unknown, Resident::Hall);
+            names.insert(&hall.source.uid, who.clone());
+            for component in &hall.components {
+                let wanted = component.component.namespace.as_deref();
+                let its = slice.namespaces.iter().filter(|n| wanted.is_none_or(|w| w == n.name.as_str()));
+                its.for_each(|n| all.add(&n.at_site, who.clone()));
+            }
+        }
+        for (namespace, uid) in standing {
+            all.add(namespace, names.get(uid).cloned().unwrap_or(Resident::Unknown));
+        }
+        all
+    }
+
+    fn add(&mut self, namespace: &str, who: Resident) {
+        self.0.entry(namespace.to_owned()).or_default().insert(who);
+    }
+
+    /// Those that are in both.
+    #[must_use]
+    pub fn common(&self, other: &Self) -> Self {
+        let both = |(namespace, all): (&String, &BTreeSet<Resident>)| {
+            Some((namespace.clone(), all & other.0.get(namespace)?))
+        };
+        Self(self.0.iter().filter_map(both).collect())
+    }
+
+    /// Whether this hall is counted in the namespace.
+    pub fn holds(&self, namespace: &str, hall: &HallName) -> bool {
+        self.0.get(namespace).is_some_and(|all| all.contains(&Resident::Hall(hall.clone())))
+    }
+
+    /// Whether a vendor works for everything there, and something is there.
+    fn all_of(&self, namespace: &str, vendor: &ValidMember) -> bool {
+        let named = |r: &Resident| matches!(r, Resident::Hall(name) if vendor.halls.contains(name));
+        self.0.get(namespace).is_some_and(|all| !all.is_empty() && all.iter().all(named))
     }
 }
 
 /// One binding per ClusterRole that somebody has, named as it is.
-pub(super) fn bindings(slice: &ValidVdcSlice, namespace: &ValidNamespace) -> Vec<Object> {
+pub(super) fn bindings(
+    slice: &ValidVdcSlice,
+    namespace: &ValidNamespace,
+    residents: &Residents,
+) -> Vec<Object> {
     let mut by_role: BTreeMap<&'static str, BTreeSet<&ValidMember>> = BTreeMap::new();
     for member in &slice.members {
-        if let Some(role) = cluster_role(member.role, namespace.access) {
+        let role = cluster_role(member.role, namespace.access);
+        let reads = member.role != Role::AppVendor || residents.all_of(&namespace.at_site, member);
+        if let Some(role) = role.filter(|_| reads) {
             by_role.entry(role).or_default().insert(member);
         }
     }
     by_role.into_iter().map(|(role, members)| binding(slice, namespace, role, &members)).collect()
+}
+
+/// Bindings of vendors that must be narrowed to what is given here, before anything else is done in their namespaces:
+/// they name somebody who works for less than what is there now. `standing` tells what stands under a key.
+pub fn withdrawals(
+    slice: &ValidVdcSlice,
+    residents: &Residents,
+    standing: impl Fn(&Key) -> Option<Value>,
+) -> Vec<Object> {
+    let narrowed = |namespace: &ValidNamespace| {
+        let reads = |m: &&ValidMember| {
+            cluster_role(m.role, namespace.access) == Some(VENDOR) && residents.all_of(&namespace.at_site, m)
+        };
+        let wanted = binding(slice, namespace, VENDOR, &slice.members.iter().filter(reads).collect());
+        let subjects = |body: &Value| body["subjects"].as_array().cloned().unwrap_or_default();
+        let (now, then) = (subjects(&standing(&wanted.key)?), subjects(&wanted.body));
+        let kept = |s: &Value| then.iter().any(|t| t["kind"] == s["kind"] && t["name"] == s["name"]);
+        (!now.iter().all(kept)).then_some(wanted)
+    };
+    slice.namespaces.iter().filter_map(narrowed).collect()
 }
 
 fn binding(
@@ -62,3 +163,6 @@ fn binding(
         subjects: Some(people.into_iter().map(subject).collect()),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -29,7 +29,7 @@ pub(crate) fn slice() -> VdcSliceSpec {
             {"subject": {"kind": "Group", "name": "gov-it"}, "role": "Admin"},
             {"subject": {"kind": "User", "name": "li"}, "role": "Operator"},
             {"subject": {"kind": "User", "name": "wang"}, "role": "Auditor"},
-            {"subject": {"kind": "Group", "name": "vendor"}, "role": "AppVendor"},
+            {"subject": {"kind": "Group", "name": "vendor"}, "role": "AppVendor", "halls": ["guoyang", "lixin"]},
         ],
     }))
     .unwrap()
@@ -131,7 +131,7 @@ fn roles_follow_the_table() {
     let table = [
         (Admin, Some("yunting-halls-reader"), Some("yunting-direct-admin")),
         (Operator, Some("yunting-halls-reader"), Some("yunting-direct-operator")),
-        (AppVendor, None, None),
+        (AppVendor, Some("yunting-halls-vendor"), None),
         (Viewer, Some("yunting-reader"), Some("yunting-reader")),
         (Auditor, Some("yunting-reader"), Some("yunting-reader")),
     ];
@@ -163,6 +163,7 @@ fn what_cannot_be_carried_out_is_named() {
         ("/isolation/egress/0/cidr", json!("0.0.0.0/0"), "may never be opened"),
         ("/isolation/egress/1/cidr", json!("999.0.0.0/8"), "spec.isolation.egress[1].cidr: \"999.0.0.0/8\""),
         ("/members/0/subject/name", json!("system:masters"), "spec.members names \"system:masters\""),
+        ("/members/3/halls/0", json!("Bad Hall"), "spec.members[].halls: hall \"Bad Hall\""),
         ("/storageClass", json!("a b"), "spec.storageClass \"a b\""),
     ];
     for (path, value, expected) in table {

@@ -40,14 +40,19 @@ fn domains(line: &data::Bureau) -> Vec<String> {
 
 /// Administrators, operators and readers of every bureau; the halls' vendor where the halls are.
 fn members(line: &data::Bureau) -> Vec<Member> {
-    let group = |name: String, role| Member { subject: Subject { kind: SubjectKind::Group, name }, role };
+    let group = |name: String, role| Member {
+        subject: Subject { kind: SubjectKind::Group, name },
+        role,
+        halls: Vec::new(),
+    };
     let mut members = vec![
         group(format!("{}-admins", line.name), Role::Admin),
         group(format!("{}-operators", line.name), Role::Operator),
         group(format!("{}-staff", line.name), Role::Viewer),
     ];
     if line.name == super::vdcs::HALL_BUREAU {
-        members.push(group("hall-vendor".to_owned(), Role::AppVendor));
+        let halls = super::halls::names().map(str::to_owned).collect();
+        members.push(Member { halls, ..group("hall-vendor".to_owned(), Role::AppVendor) });
     }
     members.push(group("audit-inspectors".to_owned(), Role::Auditor));
     members

@@ -26,6 +26,11 @@ const HALLS: [(&str, &str, AvailabilityClass, u32); 6] = [
     ("lixin", "利辛厅", AvailabilityClass::Silver, 100),
 ];
 
+/// Names of the halls.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    HALLS.iter().map(|(name, ..)| *name)
+}
+
 /// The halls.
 pub fn halls(scale: Scale) -> Vec<Hall> {
     HALLS
