@@ -14,10 +14,14 @@ mod flows;
 mod hub;
 #[path = "policies/hub_fixtures.rs"]
 mod hub_fixtures;
+#[path = "policies/hub_members.rs"]
+mod hub_members;
 #[path = "policies/objects.rs"]
 mod objects;
 #[path = "policies/rights.rs"]
 mod rights;
+#[path = "policies/rights_site.rs"]
+mod rights_site;
 #[path = "policies/site.rs"]
 mod site;
 #[path = "policies/site_fixtures.rs"]
@@ -57,7 +61,7 @@ async fn roles_give_what_the_table_of_roles_says() {
     rights::hub(&hub).await;
     let site = ApiServer::start(Beside::Nothing).await.unwrap();
     install(&site, Place::Manifests("site")).await;
-    rights::site(&site).await;
+    rights_site::site(&site).await;
 }
 
 #[tokio::test]

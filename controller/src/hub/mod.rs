@@ -3,6 +3,7 @@
 mod bureau;
 mod hall;
 mod liveness;
+mod rights;
 mod said;
 mod secrets;
 mod site;

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
-use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::core::DeserializeGuard;
 use kube::runtime::watcher;
 use kube::{Api, Client, Resource, ResourceExt};
@@ -21,6 +20,7 @@ use yunting_plan::quota::ledger::{Grant, Ledger};
 use yunting_plan::slices::share_of;
 
 use super::liveness::Liveness;
+use super::rights::Rights;
 use super::secrets::HashKey;
 use crate::cache::{Cache, Cached};
 use crate::context::Context;
@@ -54,7 +54,8 @@ pub(super) fn key<K: Resource>(object: &K) -> ObjectKey {
     ObjectKey { namespace: object.namespace().unwrap_or_default(), name: object.name_any() }
 }
 
-fn cluster(name: &str) -> ObjectKey {
+/// Key of a cluster-scoped object.
+pub(super) fn cluster(name: &str) -> ObjectKey {
     ObjectKey { namespace: String::new(), name: name.to_owned() }
 }
 
@@ -107,7 +108,8 @@ pub(super) struct World {
     pub(super) halls: Cache<Hall>,
     pub(super) hall_slices: Cache<HallSlice>,
     pub(super) namespaces: Cache<Namespace>,
-    pub(super) role_bindings: Cache<RoleBinding>,
+    /// Roles and bindings of people and sites.
+    pub(super) rights: Rights,
     /// Secrets of bureaus that halls may read, and our copies of them.
     pub(super) secrets: Cache<Secret>,
     pub(super) liveness: Arc<Liveness>,
@@ -115,14 +117,20 @@ pub(super) struct World {
     ledger: Mutex<Ledger>,
 }
 
-struct Starter<'a> {
+/// Starts watches over all namespaces.
+pub(super) struct Starter<'a> {
     client: &'a Client,
     context: &'a Context,
     stop: &'a CancellationToken,
 }
 
 impl Starter<'_> {
-    fn all<K: Cached>(&self, config: watcher::Config, touched: impl Fn(&K) + Send + 'static) -> Cache<K> {
+    /// Starts one.
+    pub(super) fn all<K: Cached>(
+        &self,
+        config: watcher::Config,
+        touched: impl Fn(&K) + Send + 'static,
+    ) -> Cache<K> {
         let api: Api<DeserializeGuard<K>> = Api::all(self.client.clone());
         Cache::start(api, config, self.context.metrics.clone(), self.stop.clone(), touched)
     }
@@ -198,10 +206,7 @@ impl World {
             let w = w.clone();
             move |n: &Namespace| namespace_touched(&w, n)
         });
-        let role_bindings = start.all(ours(), {
-            let w = w.clone();
-            move |r: &RoleBinding| binding_touched(&w, r)
-        });
+        let rights = Rights::start(&start, &w);
         let secrets = start.all(any().labels(labels::VDC), {
             let w = w.clone();
             let halls = halls.clone();
@@ -226,7 +231,7 @@ impl World {
             halls,
             hall_slices,
             namespaces,
-            role_bindings,
+            rights,
             secrets,
             liveness,
             hash_key,
@@ -248,7 +253,7 @@ impl World {
         self.halls.ready().await;
         self.hall_slices.ready().await;
         self.namespaces.ready().await;
-        self.role_bindings.ready().await;
+        self.rights.ready().await;
         self.secrets.ready().await;
     }
 
@@ -376,15 +381,6 @@ fn namespace_touched(w: &Wakers, namespace: &Namespace) {
     if let Some(site) = names::SiteName::from_namespace(&name) {
         w.sites.wake(cluster(site.as_str()));
     } else if let Some(bureau) = names::BureauName::from_namespace(&name) {
-        w.bureaus.wake(cluster(bureau.as_str()));
-    }
-}
-
-fn binding_touched(w: &Wakers, binding: &RoleBinding) {
-    let namespace = binding.namespace().unwrap_or_default();
-    if let Some(site) = names::SiteName::from_namespace(&namespace) {
-        w.sites.wake(cluster(site.as_str()));
-    } else if let Some(bureau) = names::BureauName::from_namespace(&namespace) {
         w.bureaus.wake(cluster(bureau.as_str()));
     }
 }

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::time::Instant;
+use yunting_crds::names::HallName;
 use yunting_plan::object::{Key, Object};
+use yunting_plan::vdc::access::Residents;
 
 use crate::children::{Child, Children};
 
@@ -42,6 +44,8 @@ pub(super) struct Memory {
     wrote: Mutex<HashMap<Key, Wrote>>,
     /// Whether a hall's namespaces were all open when it was last worked on.
     open: Mutex<HashMap<String, bool>>,
+    /// Halls with something in the namespaces of a VDC, as its vendors' rights were last made right for.
+    counted: Mutex<HashMap<String, Residents>>,
     /// Generation of the record by which halls last saw their VDC.
     shown: Mutex<HashMap<String, i64>>,
 }
@@ -133,6 +137,39 @@ impl Memory {
     /// Forgets a hall that is gone.
     pub(super) fn forget_hall(&self, hall_uid: &str) {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(hall_uid);
+    }
+
+    fn all_counted(&self) -> MutexGuard<'_, HashMap<String, Residents>> {
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks who is in a VDC now, for a pass that will give rights by it. Who is no longer there is no longer counted,
+    /// and that in one step with the look: a hall that comes after it waits for the next pass.
+    pub(super) fn look(&self, vdc_uid: &str, residents: impl FnOnce() -> Residents) -> Residents {
+        let mut all = self.all_counted();
+        let now = residents();
+        if let Some(counted) = all.get_mut(vdc_uid) {
+            *counted = counted.common(&now);
+        }
+        now
+    }
+
+    /// No vendor has a right that these residents forbid; whether that is news.
+    pub(super) fn count(&self, vdc_uid: &str, residents: Residents) -> bool {
+        let mut all = self.all_counted();
+        let news = all.get(vdc_uid) != Some(&residents);
+        all.insert(vdc_uid.to_owned(), residents);
+        news
+    }
+
+    /// Whether a hall may start something in a namespace: no vendor who is not named for it reads there.
+    pub(super) fn counts(&self, vdc_uid: &str, namespace: &str, hall: &HallName) -> bool {
+        self.all_counted().get(vdc_uid).is_some_and(|r| r.holds(namespace, hall))
+    }
+
+    /// Forgets who was in a VDC that is gone.
+    pub(super) fn forget_vdc(&self, vdc_uid: &str) {
+        self.all_counted().remove(vdc_uid);
     }
 
     /// Whether a VDC's record is another than the halls in it were last woken for.

@@ -235,6 +235,10 @@ impl World {
             let w = w.clone();
             move |r: &SliceRecord| {
                 w.slice(&r.name_any());
+                // A hall that comes or goes decides who may read in its VDC.
+                if let Some(hall) = &r.spec.hall {
+                    w.vdcs.wake(Name(hall.vdc.uid.clone()));
+                }
                 w.report();
             }
         });
@@ -349,8 +353,8 @@ fn halls_of(records: &Cache<SliceRecord>, vdc_uid: &str) -> Vec<Arc<SliceRecord>
     records.select(|r| r.spec.hall.as_ref().is_some_and(|h| h.vdc.uid == vdc_uid))
 }
 
-/// A namespace that opens or closes matters to every hall of its VDC; a hall's object that comes or goes matters
-/// to the VDC, which waits for it when it is taken away.
+/// A namespace that opens or closes matters to every hall of its VDC; a hall's object that goes matters to the VDC,
+/// which waits for it when it is taken away, and lets vendors read where nothing of others is left.
 fn touched(w: &Wakers, records: &Cache<SliceRecord>, child: &Child) {
     w.child(child);
     if child.key.kind == GATEWAY_CLASS {
@@ -367,7 +371,7 @@ fn touched(w: &Wakers, records: &Cache<SliceRecord>, child: &Child) {
             w.about(&record.name_any());
         }
     }
-    if child.hall_uid.is_some() && child.deleting {
+    if child.hall_uid.is_some() && (child.deleting || child.gone) {
         w.vdcs.wake_after(Name(vdc.clone()), GATHER);
     }
 }

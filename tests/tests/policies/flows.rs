@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 use yunting_tests::apiserver::{ApiServer, wait};
 
 use crate::case::request;
-use crate::hub_fixtures::{bureau, hall, lease, report, site, vdc, vdc_slice};
+use crate::hub_fixtures::{
+    bureau, hall, lease, members, members_binding, members_role, report, site, vdc, vdc_slice, vendor_role,
+};
 use crate::objects::{claim, config_map, network_policy, pod, role_binding, secret, service, with, workload};
 use crate::site_fixtures::{UID, limit_range, namespace, restricted};
 
@@ -273,6 +275,7 @@ async fn freeze(server: &ApiServer, yunting: &As<'_>) {
     until(server, "the pods to come back", &format!("{SPACE}/pods"), |list| count(list) == 3).await;
 }
 
+const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
 const OURS: &str = "/apis/yunting.io/v1alpha1";
 const EDU: &str = "/apis/yunting.io/v1alpha1/namespaces/bureau-edu";
 const AT_A: &str = "/apis/yunting.io/v1alpha1/namespaces/site-a";
@@ -297,8 +300,10 @@ pub async fn life_of_a_bureau(server: &ApiServer) {
     platform.create(&format!("{OURS}/sites"), site("a")).await.unwrap();
     platform.create(&format!("{OURS}/bureaus"), bureau("edu")).await.unwrap();
     hub_makes_room(&hub).await;
+    people.merge(&format!("{OURS}/bureaus/edu"), json!({"spec": {"members": members()}})).await.unwrap();
     people.create(&format!("{EDU}/virtualdatacenters"), vdc("exams")).await.unwrap();
     people.create(&format!("{EDU}/halls"), hall("h")).await.unwrap();
+    vendor_works(server, &hub).await;
     let labelled = with(secret(), json!({"metadata": {"labels": {"yunting.io/vdc": "exams"}}}));
     people.create("/api/v1/namespaces/bureau-edu/secrets", labelled).await.unwrap();
     carried_out(server, &hub).await;
@@ -306,12 +311,36 @@ pub async fn life_of_a_bureau(server: &ApiServer) {
     people.delete(&format!("{EDU}/halls/h")).await.unwrap();
     hub.apply(&format!("{OURS}/bureaus/edu/status"), says("Bureau", "edu", "True")).await.unwrap();
     platform.delete(&format!("{OURS}/bureaus/edu")).await.unwrap();
+    hub.delete(&format!("{RBAC}/clusterrolebindings/yunting-bureau-members-edu")).await.unwrap();
+    hub.delete(&format!("{RBAC}/clusterroles/yunting-bureau-members-edu")).await.unwrap();
     hub.delete("/api/v1/namespaces/bureau-edu").await.unwrap();
     until_gone(server, "/api/v1/namespaces/bureau-edu").await;
     hub.merge(&format!("{OURS}/bureaus/edu"), json!({"metadata": {"finalizers": null}})).await.unwrap();
     until_gone(server, &format!("{OURS}/bureaus/edu")).await;
     hub.delete("/api/v1/namespaces/site-a").await.unwrap();
     until_gone(server, "/api/v1/namespaces/site-a").await;
+}
+
+/// Named for one hall, it reads and changes that one and sees no other.
+async fn vendor_works(server: &ApiServer, hub: &As<'_>) {
+    let vendor = As::new(server, "oidc:vendor", &[]);
+    let edu = format!("{RBAC}/namespaces/bureau-edu");
+    hub.apply(&format!("{edu}/roles/yunting-hall-vendor-h"), vendor_role("h")).await.unwrap();
+    let binding = with(
+        role_binding("yunting-hall-vendor-h", "User", "oidc:vendor"),
+        json!({"metadata": {"name": "yunting-hall-vendor-h"}, "roleRef": {"kind": "Role"}}),
+    );
+    hub.apply(&format!("{edu}/rolebindings/yunting-hall-vendor-h"), binding).await.unwrap();
+    let own = format!("{EDU}/halls/h");
+    let reads = async || vendor.send("GET", &own, "", &Value::Null).await.ok();
+    wait("the vendor's rights to act", PATIENCE, reads).await.unwrap();
+    let env =
+        json!([{"op": "add", "path": "/spec/components/0/env", "value": [{"name": "A", "value": "b"}]}]);
+    vendor.send("PATCH", &own, "application/json-patch+json", &env).await.unwrap();
+    for path in ["halls", "halls/other", "virtualdatacenters/exams"] {
+        let answer = vendor.send("GET", &format!("{EDU}/{path}"), "", &Value::Null).await;
+        assert!(answer.is_err_and(|why| why.contains("Forbidden")), "{path} was shown to a vendor");
+    }
 }
 
 async fn hub_makes_room(hub: &As<'_>) {
@@ -324,6 +353,10 @@ async fn hub_makes_room(hub: &As<'_>) {
         .await
         .unwrap();
     }
+    let own = "yunting-bureau-members-edu";
+    hub.apply(&format!("{RBAC}/clusterroles/{own}"), members_role("edu")).await.unwrap();
+    let binding = members_binding("edu", "Group", "oidc:edu-it");
+    hub.apply(&format!("{RBAC}/clusterrolebindings/{own}"), binding).await.unwrap();
     let bind =
         |place: &str| format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{place}/rolebindings/new");
     let admins = role_binding("yunting-bureau-admin", "Group", "oidc:edu-it");

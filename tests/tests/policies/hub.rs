@@ -6,10 +6,12 @@ use crate::case::{
     Case, HUB, PERSON, REAL_RIGHTS, SITE_A, User, applied, create, delete, json_patch, kube, merge, policy,
     put, strategic,
 };
-use crate::hub_fixtures::{bureau, hall, hall_slice, lease, namespace, report, site, vdc, vdc_slice};
+use crate::hub_fixtures::{
+    bureau, hall, hall_slice, lease, namespace, report, site, vdc, vdc_slice, vendor_role,
+};
 use crate::objects::{DIGEST, config_map, role_binding, secret, with};
 
-const NAMESPACES: User = kube("system:serviceaccount:kube-system:namespace-controller");
+pub const NAMESPACES: User = kube("system:serviceaccount:kube-system:namespace-controller");
 const COLLECTOR: User = kube("system:serviceaccount:kube-system:generic-garbage-collector");
 const VENDOR: User = User { name: "oidc:vendor", groups: &[REAL_RIGHTS] };
 /// The name of a site without the group that its certificate would give.
@@ -27,7 +29,9 @@ pub fn cases() -> Vec<Case> {
         slices(),
         bureau_kinds(),
         vendors(),
-        bindings(),
+        crate::hub_members::bindings(),
+        crate::hub_members::members(),
+        crate::hub_members::cluster_roles(),
         secrets(),
         site_identity(),
         hub_reach(),
@@ -39,7 +43,7 @@ fn core(namespace: &str, plural: &str) -> String {
     format!("/api/v1/namespaces/{namespace}/{plural}")
 }
 
-fn rbac(namespace: &str, plural: &str) -> String {
+pub fn rbac(namespace: &str, plural: &str) -> String {
     format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/{plural}")
 }
 
@@ -167,6 +171,11 @@ fn marks() -> Vec<Case> {
             merge(&exams, meta(json!({"ownerReferences": owner}))),
         )
         .refuses(
+            "finalizers are changed",
+            PERSON,
+            merge(&format!("{BASE}/bureaus/edu"), meta(json!({"finalizers": ["a.b/c"]}))),
+        )
+        .refuses(
             "labels yunting.io/*",
             PERSON,
             merge(&format!("{BASE}/bureaus/edu"), meta(json!({"labels": {"yunting.io/x": "1"}}))),
@@ -283,69 +292,6 @@ fn vendors() -> Vec<Case> {
         .done()
 }
 
-fn bindings() -> Vec<Case> {
-    let (edu, at_a) = (rbac("bureau-edu", "rolebindings"), rbac("site-a", "rolebindings"));
-    let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "new"}, "rules": []});
-    let viewer = "yunting-bureau-viewer";
-    let mut lines = policy("yunting-hub-bindings")
-        .refuses("written by the hub only", PERSON, create(&edu, role_binding(viewer, "User", "oidc:li")))
-        .refuses(
-            "written by the hub only",
-            PERSON,
-            create(&at_a, role_binding("yunting-site", "User", "yunting:site:a")),
-        )
-        .refuses("written by the hub only", PERSON, delete(&format!("{edu}/old")))
-        .refuses("written by the hub only", PERSON, create(&rbac("bureau-edu", "roles"), role.clone()))
-        .refuses("there are no Roles", HUB, create(&rbac("bureau-edu", "roles"), role))
-        .refuses(
-            "only the ClusterRoles yunting-bureau-*",
-            HUB,
-            create(&edu, role_binding("cluster-admin", "User", "oidc:li")),
-        )
-        .refuses(
-            "only the ClusterRoles yunting-bureau-*",
-            HUB,
-            create(&edu, role_binding("yunting-site", "User", "oidc:li")),
-        );
-    for (kind, subject) in [
-        ("Group", "system:authenticated"),
-        ("Group", "system:masters"),
-        ("User", "yunting:hub:a"),
-        ("User", "oidc:yunting:site:a"),
-        ("Group", "oidc:system:masters"),
-        ("User", "li"),
-        ("ServiceAccount", "default"),
-    ] {
-        lines =
-            lines.refuses("members of a bureau are", HUB, create(&edu, role_binding(viewer, kind, subject)));
-    }
-    for (role, kind, subject) in [
-        ("yunting-site", "User", "yunting:site:b"),
-        ("yunting-site", "User", "yunting:site:a-b"),
-        ("yunting-site", "Group", "yunting:sites"),
-        ("cluster-admin", "User", "yunting:site:a"),
-    ] {
-        lines = lines.refuses(
-            "only ClusterRole yunting-site is bound",
-            HUB,
-            create(&at_a, role_binding(role, kind, subject)),
-        );
-    }
-    for role in ["admin", "operator", "appvendor", "viewer", "auditor"] {
-        lines = lines
-            .accepts(HUB, create(&edu, role_binding(&format!("yunting-bureau-{role}"), "Group", "oidc:edu")));
-    }
-    lines
-        .accepts(HUB, create(&at_a, role_binding("yunting-site", "User", "yunting:site:a")))
-        .accepts(HUB, delete(&format!("{edu}/old")))
-        .accepts(NAMESPACES, delete(&format!("{edu}/old")))
-        .accepts(
-            PERSON,
-            create(&rbac("default", "rolebindings"), role_binding("view", "Group", "system:authenticated")),
-        )
-        .done()
-}
-
 fn secrets() -> Vec<Case> {
     let (edu, at_a) = (core("bureau-edu", "secrets"), core("site-a", "secrets"));
     let label = |key: &str| with(secret(), json!({"metadata": {"labels": {key: "exams"}}}));
@@ -422,6 +368,7 @@ fn hub_reach() -> Vec<Case> {
             HUB,
             create(&rbac("kube-system", "rolebindings"), role_binding("view", "User", "oidc:li")),
         )
+        .refuses(why, HUB, create(&rbac("default", "roles"), vendor_role("guoyang")))
         .refuses(
             why,
             HUB,

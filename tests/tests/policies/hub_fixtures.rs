@@ -68,6 +68,44 @@ fn within(namespace: &str, object: Value) -> Value {
     with(object, json!({"metadata": {"namespace": namespace}}))
 }
 
+/// What a vendor named for a hall gets.
+pub fn vendor_role(hall: &str) -> Value {
+    let rule = json!({
+        "apiGroups": ["yunting.io"], "resources": ["halls"], "resourceNames": [hall],
+        "verbs": ["get", "patch", "update", "watch"],
+    });
+    json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
+        "metadata": {"name": format!("yunting-hall-vendor-{hall}")}, "rules": [rule],
+    })
+}
+
+/// What an administrator of a bureau gets.
+pub fn members_role(bureau: &str) -> Value {
+    let rule = json!({
+        "apiGroups": ["yunting.io"], "resources": ["bureaus"], "resourceNames": [bureau],
+        "verbs": ["get", "patch", "update"],
+    });
+    json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+        "metadata": {"name": format!("yunting-bureau-members-{bureau}")}, "rules": [rule],
+    })
+}
+
+pub fn members_binding(bureau: &str, kind: &str, subject: &str) -> Value {
+    let name = format!("yunting-bureau-members-{bureau}");
+    with(
+        role_binding(&name, kind, subject),
+        json!({"kind": "ClusterRoleBinding", "metadata": {"name": name}}),
+    )
+}
+
+/// Members as a bureau names them.
+pub fn members() -> Value {
+    let member = |name: &str, role: &str| json!({"subject": {"kind": "Group", "name": name}, "role": role});
+    json!([member("edu-it", "Admin"), member("edu-staff", "Viewer")])
+}
+
 pub fn objects() -> Vec<Value> {
     let old = json!({"metadata": {"name": "old"}});
     let held = |finalizers: &[&str]| json!({"metadata": {"finalizers": finalizers, "labels": {"yunting.io/x": "1"}}});
@@ -75,7 +113,10 @@ pub fn objects() -> Vec<Value> {
     all.extend([
         site("a"),
         with(site("lost"), json!({"spec": {"state": "Forgotten"}})),
-        bureau("edu"),
+        with(
+            bureau("edu"),
+            json!({"spec": {"members": members(), "domains": ["edu.bozhou.example"], "quota": {"cpu": "8"}}}),
+        ),
         bureau("ripe"),
         with(vdc("exams"), held(&["yunting.io/hub"])),
         with(vdc("leaving"), held(&["yunting.io/hub", "foregroundDeletion"])),
@@ -89,10 +130,13 @@ pub fn objects() -> Vec<Value> {
         within(
             "bureau-edu",
             with(
-                role_binding("yunting-bureau-appvendor", "User", "oidc:vendor"),
-                json!({"metadata": {"name": "vendor"}}),
+                role_binding("yunting-hall-vendor-qiaocheng", "User", "oidc:vendor"),
+                json!({"metadata": {"name": "vendor"}, "roleRef": {"kind": "Role"}}),
             ),
         ),
+        within("bureau-edu", vendor_role("qiaocheng")),
+        members_role("edu"),
+        members_binding("edu", "User", "oidc:chen"),
     ]);
     for place in ["site-a", "site-b", "site-a-b"] {
         all.extend([vdc_slice(place, "vdc-1"), hall_slice(place, "hall-1"), report(place, "a")]);

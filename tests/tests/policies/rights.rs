@@ -5,11 +5,12 @@ use serde_json::{Value, json};
 use yunting_tests::apiserver::ApiServer;
 
 use crate::flows::As;
-use crate::objects::role_binding;
-use crate::site_fixtures::{named, namespace, restricted};
+use crate::hub_fixtures::{members_binding, members_role, vendor_role};
+use crate::objects::{role_binding, with};
+use crate::site_fixtures::{named, namespace};
 
 /// `verb group/resource[/subresource][:name] [namespace]`; the core group is empty.
-type Line = &'static str;
+pub type Line = &'static str;
 
 /// Asks for one identity; says which lines are answered otherwise.
 async fn ask(server: &ApiServer, user: &str, groups: &[&str], lines: &[Line], expected: bool) -> Vec<String> {
@@ -44,14 +45,14 @@ async fn allowed(server: &ApiServer, user: &str, groups: &[&str], line: &str) ->
     answer["status"]["allowed"].as_bool().unwrap()
 }
 
-struct Identity {
-    user: &'static str,
-    groups: &'static [&'static str],
-    may: &'static [Line],
-    may_not: &'static [Line],
+pub struct Identity {
+    pub user: &'static str,
+    pub groups: &'static [&'static str],
+    pub may: &'static [Line],
+    pub may_not: &'static [Line],
 }
 
-async fn check(server: &ApiServer, identities: &[Identity]) {
+pub async fn check(server: &ApiServer, identities: &[Identity]) {
     let mut wrong = Vec::new();
     for who in identities {
         wrong.extend(ask(server, who.user, who.groups, who.may, true).await);
@@ -74,11 +75,12 @@ pub async fn hub(server: &ApiServer) {
     let bindings = |place: &str, name: &str| {
         format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{place}/rolebindings/{name}")
     };
-    for role in ["admin", "operator", "appvendor", "viewer", "auditor"] {
+    for role in ["admin", "operator", "viewer", "auditor"] {
         let role = format!("yunting-bureau-{role}");
         let binding = named(&role, role_binding(&role, "User", &format!("oidc:{role}")));
         hub.apply(&bindings("bureau-edu", &role), binding).await.unwrap();
     }
+    by_name(&hub).await;
     let binding = named("yunting-site", role_binding("yunting-site", "User", "yunting:site:a"));
     hub.apply(&bindings("site-a", "yunting-site"), binding).await.unwrap();
     check(
@@ -101,6 +103,25 @@ pub async fn hub(server: &ApiServer) {
     .await;
 }
 
+/// Rights on one bureau and on one hall: the hub makes them without `escalate` and without `bind`.
+async fn by_name(hub: &As<'_>) {
+    let cluster = "/apis/rbac.authorization.k8s.io/v1";
+    let edu = format!("{cluster}/namespaces/bureau-edu");
+    let (own, exams) = ("yunting-bureau-members-edu", "yunting-hall-vendor-exams");
+    let to_role = with(role_binding(exams, "User", "oidc:vendor"), json!({"roleRef": {"kind": "Role"}}));
+    for (path, object) in [
+        (format!("{cluster}/clusterroles/{own}"), members_role("edu")),
+        (
+            format!("{cluster}/clusterrolebindings/{own}"),
+            members_binding("edu", "User", "oidc:yunting-bureau-admin"),
+        ),
+        (format!("{edu}/roles/{exams}"), vendor_role("exams")),
+        (format!("{edu}/rolebindings/{exams}"), named(exams, to_role)),
+    ] {
+        hub.apply(&path, object).await.unwrap_or_else(|why| panic!("{path}: {why}"));
+    }
+}
+
 fn hub_itself() -> Identity {
     Identity {
         user: "yunting:hub:a",
@@ -117,14 +138,20 @@ fn hub_itself() -> Identity {
             "watch /secrets",
             "create rbac.authorization.k8s.io/rolebindings bureau-edu",
             "bind rbac.authorization.k8s.io/clusterroles:yunting-bureau-admin",
+            "create rbac.authorization.k8s.io/roles bureau-edu",
+            "delete rbac.authorization.k8s.io/clusterrolebindings",
             "watch coordination.k8s.io/leases",
             "update coordination.k8s.io/leases:yunting-hub yunting-system",
         ],
         may_not: &[
             "bind rbac.authorization.k8s.io/clusterroles:cluster-admin",
             "bind rbac.authorization.k8s.io/clusterroles:yunting-hub",
+            "bind rbac.authorization.k8s.io/clusterroles:yunting-bureau-members-edu",
+            "bind rbac.authorization.k8s.io/roles:yunting-hall-vendor-exams bureau-edu",
             "escalate rbac.authorization.k8s.io/clusterroles",
-            "create rbac.authorization.k8s.io/clusterrolebindings",
+            "escalate rbac.authorization.k8s.io/roles bureau-edu",
+            "administer yunting.io/bureaus:edu",
+            "operate yunting.io/halls:exams bureau-edu",
             "create yunting.io/virtualdatacenters bureau-edu",
             "delete yunting.io/virtualdatacenters bureau-edu",
             "delete yunting.io/bureaus",
@@ -180,15 +207,24 @@ fn bureau_admin() -> Identity {
             "create /secrets bureau-edu",
             "list events.k8s.io/events bureau-edu",
             "list yunting.io/vdctemplates",
+            "get yunting.io/bureaus:edu",
+            "update yunting.io/bureaus:edu",
+            "patch yunting.io/bureaus:edu",
         ],
         may_not: &[
+            "administer yunting.io/bureaus:edu",
+            "delete yunting.io/bureaus:edu",
+            "patch yunting.io/bureaus/status:edu",
+            "get yunting.io/bureaus:tax",
+            "patch yunting.io/bureaus:tax",
+            "list yunting.io/bureaus",
+            "create yunting.io/bureaus",
             "get yunting.io/virtualdatacenters bureau-tax",
             "patch yunting.io/virtualdatacenters/status bureau-edu",
             "get /secrets site-a",
             "create rbac.authorization.k8s.io/rolebindings bureau-edu",
             "get yunting.io/vdcslices site-a",
             "get yunting.io/sites",
-            "update yunting.io/bureaus:edu",
             "delete /namespaces:bureau-edu bureau-edu",
         ],
     }
@@ -213,13 +249,25 @@ fn bureau_operator() -> Identity {
 
 fn bureau_vendor() -> Identity {
     Identity {
-        user: "oidc:yunting-bureau-appvendor",
+        user: "oidc:vendor",
         groups: &[],
-        may: &["patch yunting.io/halls bureau-edu"],
+        may: &[
+            "get yunting.io/halls:exams bureau-edu",
+            "watch yunting.io/halls:exams bureau-edu",
+            "patch yunting.io/halls:exams bureau-edu",
+            "update yunting.io/halls:exams bureau-edu",
+        ],
         may_not: &[
-            "operate yunting.io/halls bureau-edu",
+            "get yunting.io/halls:admissions bureau-edu",
+            "patch yunting.io/halls:admissions bureau-edu",
+            "list yunting.io/halls bureau-edu",
+            "watch yunting.io/halls bureau-edu",
+            "get yunting.io/halls:exams bureau-tax",
+            "operate yunting.io/halls:exams bureau-edu",
             "create yunting.io/halls bureau-edu",
-            "delete yunting.io/halls bureau-edu",
+            "delete yunting.io/halls:exams bureau-edu",
+            "patch yunting.io/halls/status:exams bureau-edu",
+            "get yunting.io/bureaus:edu",
             "get yunting.io/virtualdatacenters bureau-edu",
             "get /secrets bureau-edu",
         ],
@@ -260,6 +308,7 @@ fn platform_admin(group: &'static str) -> Identity {
             "create yunting.io/sites",
             "delete yunting.io/bureaus",
             "update yunting.io/vdctemplates",
+            "administer yunting.io/bureaus:edu",
             "list yunting.io/virtualdatacenters",
             "list yunting.io/hallslices",
         ],
@@ -302,173 +351,6 @@ fn nobody() -> Identity {
             "get yunting.io/bureaus",
             "get yunting.io/halls bureau-edu",
             "watch /secrets",
-        ],
-    }
-}
-
-/// A site, its members' roles bound by the site controller's own hand.
-pub async fn site(server: &ApiServer) {
-    let controller = As::site_controller(server);
-    controller
-        .apply("/api/v1/namespaces/app", namespace("app", &restricted("Direct", "closed")))
-        .await
-        .unwrap();
-    for role in [
-        "yunting-reader",
-        "yunting-halls-reader",
-        "yunting-halls-vendor",
-        "yunting-direct-admin",
-        "yunting-direct-operator",
-    ] {
-        let path = format!("/apis/rbac.authorization.k8s.io/v1/namespaces/app/rolebindings/{role}");
-        let binding = named(role, role_binding(role, "User", &format!("oidc:{role}")));
-        controller.apply(&path, binding).await.unwrap();
-    }
-    check(server, &[site_controller(), gateway()]).await;
-    check(server, &[reader(), halls_reader(), halls_vendor(), direct_admin(), direct_operator()]).await;
-}
-
-fn site_controller() -> Identity {
-    Identity {
-        user: "yunting:site-controller",
-        groups: &["yunting:site-controllers"],
-        may: &[
-            "patch /namespaces",
-            "create networking.k8s.io/networkpolicies app",
-            "patch apps/deployments app",
-            "create apps/statefulsets app",
-            "delete /pods app",
-            "create /pods yunting-canary",
-            "patch gateway.networking.k8s.io/httproutes app",
-            "patch yunting.io/slicerecords",
-            "watch admissionregistration.k8s.io/validatingadmissionpolicies",
-            "update coordination.k8s.io/leases yunting-system",
-            "bind rbac.authorization.k8s.io/clusterroles:yunting-reader",
-        ],
-        may_not: &[
-            "create /pods app",
-            "create /pods/exec app",
-            "create /pods/binding app",
-            "patch /namespaces/finalize",
-            "create rbac.authorization.k8s.io/roles app",
-            "bind rbac.authorization.k8s.io/clusterroles:cluster-admin",
-            "escalate rbac.authorization.k8s.io/clusterroles",
-            "create rbac.authorization.k8s.io/clusterrolebindings",
-            "delete admissionregistration.k8s.io/validatingadmissionpolicies",
-            "update coordination.k8s.io/leases kube-system",
-            "patch /nodes",
-            "create apps/daemonsets app",
-            "impersonate /users",
-        ],
-    }
-}
-
-fn gateway() -> Identity {
-    Identity {
-        user: "yunting:gateway",
-        groups: &[],
-        may: &[
-            "watch gateway.networking.k8s.io/httproutes",
-            "patch gateway.networking.k8s.io/httproutes/status app",
-            "patch gateway.networking.k8s.io/gateways/status yunting-gateway",
-            "watch discovery.k8s.io/endpointslices",
-            "watch /services",
-            "watch /namespaces",
-        ],
-        may_not: &[
-            "patch gateway.networking.k8s.io/httproutes app",
-            "get /secrets app",
-            "get /pods app",
-            "get /configmaps app",
-        ],
-    }
-}
-
-fn reader() -> Identity {
-    Identity {
-        user: "oidc:yunting-reader",
-        groups: &[],
-        may: &[
-            "list /pods app",
-            "get apps/deployments app",
-            "get /resourcequotas app",
-            "list networking.k8s.io/networkpolicies app",
-        ],
-        may_not: &[
-            "get /secrets app",
-            "get /pods/log app",
-            "list events.k8s.io/events app",
-            "create /pods app",
-            "get /pods",
-        ],
-    }
-}
-
-fn halls_reader() -> Identity {
-    Identity {
-        user: "oidc:yunting-halls-reader",
-        groups: &[],
-        may: &["list /pods app", "get /pods/log app", "list events.k8s.io/events app", "list /events app"],
-        may_not: &[
-            "get /secrets app",
-            "create /pods/exec app",
-            "get /pods/exec app",
-            "patch apps/deployments app",
-            "delete /pods app",
-        ],
-    }
-}
-
-fn halls_vendor() -> Identity {
-    Identity {
-        user: "oidc:yunting-halls-vendor",
-        groups: &[],
-        may: &["list /pods app", "get /pods/log app"],
-        may_not: &["get /configmaps app", "get /secrets app", "get apps/deployments app"],
-    }
-}
-
-fn direct_admin() -> Identity {
-    Identity {
-        user: "oidc:yunting-direct-admin",
-        groups: &[],
-        may: &[
-            "create /pods app",
-            "delete apps/deployments app",
-            "patch apps/statefulsets/scale app",
-            "create batch/cronjobs app",
-            "create /persistentvolumeclaims app",
-            "update /services app",
-            "get /secrets app",
-            "create /pods/exec app",
-            "get /pods/log app",
-        ],
-        may_not: &[
-            "patch networking.k8s.io/networkpolicies app",
-            "update /resourcequotas app",
-            "create rbac.authorization.k8s.io/rolebindings app",
-            "create discovery.k8s.io/endpointslices app",
-            "create /pods/binding app",
-            "patch /pods/ephemeralcontainers app",
-            "patch /services/status app",
-            "create gateway.networking.k8s.io/httproutes app",
-            "create /serviceaccounts/token app",
-            "patch /namespaces:app app",
-            "create /pods default",
-        ],
-    }
-}
-
-fn direct_operator() -> Identity {
-    Identity {
-        user: "oidc:yunting-direct-operator",
-        groups: &[],
-        may: &["create /pods app", "patch apps/deployments app", "get /pods/log app"],
-        may_not: &[
-            "get /secrets app",
-            "create /pods/exec app",
-            "create /services app",
-            "create /persistentvolumeclaims app",
         ],
     }
 }

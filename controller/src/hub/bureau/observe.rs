@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Namespace;
-use k8s_openapi::api::rbac::v1::RoleBinding;
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
 use kube::ResourceExt;
 use yunting_crds::Bureau;
 use yunting_crds::names::BUREAU_NAMESPACE_PREFIX;
 use yunting_crds::resources::Amounts;
 
+use super::roles;
 use crate::hub::world::{ObjectKey, World};
 
 /// What is known about a bureau.
@@ -17,7 +18,8 @@ pub(super) struct Seen {
     /// Its hub namespace.
     pub(super) namespace_name: String,
     pub(super) namespace: Option<Arc<Namespace>>,
-    pub(super) bindings: Vec<Arc<RoleBinding>>,
+    /// What its people have been given.
+    pub(super) rights: Standing,
     pub(super) vdcs: usize,
     pub(super) halls: usize,
     /// Promised to its VDCs.
@@ -28,6 +30,28 @@ pub(super) struct Seen {
     pub(super) parent: Option<Arc<Bureau>>,
     /// Other bureaus carved from the same parent.
     pub(super) siblings: Vec<Arc<Bureau>>,
+}
+
+/// Rights of a bureau's people that stand.
+pub(super) struct Standing {
+    pub(super) roles: Vec<Arc<Role>>,
+    pub(super) bindings: Vec<Arc<RoleBinding>>,
+    pub(super) cluster_roles: Vec<Arc<ClusterRole>>,
+    pub(super) cluster_bindings: Vec<Arc<ClusterRoleBinding>>,
+}
+
+impl Standing {
+    /// In a bureau's namespace, and cluster-wide by name.
+    fn of(world: &World, bureau: &str, namespace: &str) -> Self {
+        let own = roles::of_own_bureau(bureau);
+        let rights = &world.rights;
+        Self {
+            roles: rights.roles.select(|r| r.namespace().as_deref() == Some(namespace)),
+            bindings: rights.bindings.select(|b| b.namespace().as_deref() == Some(namespace)),
+            cluster_roles: rights.cluster_roles.get_cluster(&own).into_iter().collect(),
+            cluster_bindings: rights.cluster_bindings.get_cluster(&own).into_iter().collect(),
+        }
+    }
 }
 
 /// Gathers it; nothing when the bureau is not there.
@@ -42,7 +66,7 @@ pub(super) fn observe(world: &World, key: &ObjectKey) -> Option<Seen> {
     let siblings = parent_name.as_deref().map(child_of).unwrap_or_default();
     Some(Seen {
         namespace: world.namespaces.get_cluster(&namespace_name),
-        bindings: world.role_bindings.select(|b| b.namespace().as_deref() == Some(&namespace_name)),
+        rights: Standing::of(world, &key.name, &namespace_name),
         vdcs: world.vdcs.select(|v| v.namespace().as_deref() == Some(&namespace_name)).len(),
         halls: world.halls.select(|h| h.namespace().as_deref() == Some(&namespace_name)).len(),
         promised: world.ledger().of_bureau(&key.name, ""),

@@ -25,7 +25,7 @@ pub(super) async fn objects(world: &World, seen: &Seen) -> Result<(), Error> {
     let standing = world.namespaces.get_cluster(&seen.namespace);
     standing::apply(world, MANAGER, &namespace, standing.as_deref()).await?;
     let binding = Object::new(&binding(seen, &name));
-    let standing = world.role_bindings.get(&seen.namespace, ROLE);
+    let standing = world.rights.bindings.get(&seen.namespace, ROLE);
     standing::apply(world, MANAGER, &binding, standing.as_deref()).await?;
     if seen.report.is_none() {
         let body = json!({"metadata": {"name": name, "namespace": seen.namespace}, "spec": {"site": name}});

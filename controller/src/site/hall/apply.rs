@@ -46,7 +46,9 @@ pub(super) async fn apply(world: &World, valid: &Valid) -> Result<Done, Error> {
     ensure::all(world, MANAGER, &scope, &secrets.objects.iter().collect::<Vec<_>>()).await?;
     ensure::all(world, MANAGER, &scope, &before).await?;
     let closed: HashSet<&str> = used.iter().filter(|n| !open(world, n)).copied().collect();
-    let may = |o: &&Object| may_write(world, o, &closed, secrets.missing.is_empty());
+    let unseen: HashSet<&str> = used.iter().filter(|n| !counted(world, valid, n)).copied().collect();
+    let shut: HashSet<&str> = closed.union(&unseen).copied().collect();
+    let may = |o: &&Object| may_write(world, o, &shut, secrets.missing.is_empty());
     let (mut now, held): (Vec<&Object>, Vec<&Object>) = late.into_iter().partition(may);
     for object in now.clone() {
         if growth::grow(world, object).await? {
@@ -56,16 +58,25 @@ pub(super) async fn apply(world: &World, valid: &Valid) -> Result<Done, Error> {
     ensure::all(world, MANAGER, &scope, &now).await?;
     ensure::all(world, MANAGER, &scope, &after).await?;
     if !held.is_empty() {
-        done.waiting = reasons(&closed, &secrets.missing);
+        done.waiting = reasons(&closed, &unseen, &secrets.missing);
     }
-    if closed.is_empty() {
-        retry::after_opening(world, hall).await?;
-    } else {
-        world.memory.open(hall.uid.as_str(), false);
-    }
+    opened(world, valid, closed.is_empty()).await?;
     done.note = lacks_class(world, valid);
     done.stopped = remove_orphans(world, valid, &objects, &secrets.keys).await?;
     Ok(done)
+}
+
+async fn opened(world: &World, valid: &Valid, open: bool) -> Result<(), Error> {
+    if open {
+        return retry::after_opening(world, &valid.hall).await;
+    }
+    world.memory.open(valid.hall.uid.as_str(), false);
+    Ok(())
+}
+
+/// Its VDC has taken from vendors what they may not see of it.
+fn counted(world: &World, valid: &Valid, namespace: &str) -> bool {
+    world.memory.counts(valid.vdc.owner.uid.as_str(), namespace, &valid.hall.name)
 }
 
 /// Volumes that nothing at the site will make.
@@ -83,17 +94,19 @@ fn leads_in(object: &Object) -> bool {
     matches!(object.key.kind.kind, "HTTPRoute" | "HorizontalPodAutoscaler")
 }
 
-fn reasons(closed: &HashSet<&str>, missing: &[String]) -> Vec<String> {
-    let mut names: Vec<&str> = closed.iter().copied().collect();
-    names.sort_unstable();
+fn reasons(closed: &HashSet<&str>, unseen: &HashSet<&str>, missing: &[String]) -> Vec<String> {
+    let sorted = |names: &HashSet<&str>| names.iter().map(|n| (*n).to_owned()).collect::<BTreeSet<_>>();
+    let closed = sorted(closed).into_iter();
     let mut all: Vec<String> =
-        names.iter().map(|n| format!("namespace {n} is closed; see the conditions of its VDC")).collect();
+        closed.map(|n| format!("namespace {n} is closed; see the conditions of its VDC")).collect();
+    let unseen = sorted(unseen).into_iter();
+    all.extend(unseen.map(|n| format!("who may read in namespace {n} is being looked at; see its VDC")));
     all.extend(missing.iter().map(|s| format!("Secret {s} has not come from the hub as it is meant")));
     all
 }
 
-/// Stopping passes always. What would start pods waits for an open namespace and for its Secrets.
-fn may_write(world: &World, object: &Object, closed: &HashSet<&str>, secrets: bool) -> bool {
+/// Stopping passes always. What would start pods waits for a namespace that is not shut, and for its Secrets.
+fn may_write(world: &World, object: &Object, shut: &HashSet<&str>, secrets: bool) -> bool {
     if matches!(ensure::standing(world, object), Standing::Stands) {
         return true;
     }
@@ -102,8 +115,8 @@ fn may_write(world: &World, object: &Object, closed: &HashSet<&str>, secrets: bo
         return true;
     }
     let starts = object.key.kind.kind != "Service";
-    let in_closed = object.key.namespace.as_deref().is_some_and(|n| closed.contains(n));
-    !in_closed && (secrets || !starts)
+    let in_shut = object.key.namespace.as_deref().is_some_and(|n| shut.contains(n));
+    !in_shut && (secrets || !starts)
 }
 
 fn exists(world: &World, valid: &Valid, name: &str) -> bool {

@@ -63,3 +63,58 @@ async fn what_no_watch_shows_is_believed_for_a_while_only() {
     tokio::time::advance(BELIEVED * 2).await;
     assert!(matches!(memory.standing(&children, &desired), Standing::Missing));
 }
+
+const SLICE: &str = r#"{
+    "term": 1, "source": {"bureau": "edu", "name": "v", "uid": "1b4e28ba-2fa1", "generation": 1}, "desired": "Present",
+    "role": "Active", "state": "Active",
+    "namespaces": [{"name": "app", "access": "HallsOnly", "quota": {"cpu": "1", "memory": "1Gi", "pods": 1}}]
+}"#;
+
+/// These halls with a component each in the only namespace.
+fn residents(names: &[&str]) -> Residents {
+    let spec: yunting_crds::VdcSliceSpec = serde_json::from_str(SLICE).unwrap();
+    let hall = |(i, name): (usize, &&str)| -> yunting_crds::HallSliceSpec {
+        let component = json!({
+            "name": "web", "namespace": "app", "zone": "Portal", "image": "i", "resources": {"cpu": "1", "memory": "1Gi"},
+        });
+        serde_json::from_value(json!({
+            "term": 1, "source": {"bureau": "edu", "name": name, "uid": format!("7d444840-{i}"), "generation": 1},
+            "vdc": {"name": "v", "uid": "1b4e28ba-2fa1"}, "desired": "Present", "role": "Active", "displayName": name,
+            "availabilityClass": "Gold", "components": [{"role": "Active", "component": component}],
+        }))
+        .unwrap()
+    };
+    let halls: Vec<_> = names.iter().enumerate().map(hall).collect();
+    Residents::new(&yunting_plan::vdc::ValidVdcSlice::try_from(&spec).unwrap(), &halls, [])
+}
+
+const PLACE: &str = "v-app-1b4e28ba";
+
+#[test]
+fn a_hall_counts_only_after_a_pass_that_saw_it_took_rights_away() {
+    let memory = Memory::default();
+    let exams = HallName::new("exams").unwrap();
+    assert!(!memory.counts("v", PLACE, &exams), "no pass yet");
+    let seen = memory.look("v", || residents(&["exams"]));
+    assert!(!memory.counts("v", PLACE, &exams), "the pass has only looked");
+    assert!(memory.count("v", seen.clone()));
+    assert!(memory.counts("v", PLACE, &exams) && !memory.counts("v", "other", &exams));
+    assert!(!memory.count("v", seen), "nothing is news twice");
+}
+
+#[test]
+fn a_hall_that_came_back_waits_for_the_pass_that_missed_it() {
+    let memory = Memory::default();
+    let (exams, other) = (HallName::new("exams").unwrap(), HallName::new("other").unwrap());
+    memory.count("v", residents(&["exams", "other"]));
+    // A pass looks while the hall is away: from here on it may grant rights that the hall must not meet.
+    let seen = memory.look("v", || residents(&["other"]));
+    assert!(!memory.counts("v", PLACE, &exams) && memory.counts("v", PLACE, &other));
+    memory.count("v", seen);
+    assert!(!memory.counts("v", PLACE, &exams));
+    let seen = memory.look("v", || residents(&["exams", "other"]));
+    memory.count("v", seen);
+    assert!(memory.counts("v", PLACE, &exams));
+    memory.forget_vdc("v");
+    assert!(!memory.counts("v", PLACE, &exams));
+}

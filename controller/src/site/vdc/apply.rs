@@ -1,17 +1,21 @@
-//! Makes a VDC's objects stand, stage after stage, and opens its namespaces last. What must be closed is closed
-//! before anything else is touched.
+//! Makes a VDC's objects stand, stage after stage, and opens its namespaces last. Rights that may not stay are taken
+//! away, and what must be closed is closed, before anything else is touched.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use kube::ResourceExt;
 use yunting_crds::labels;
 use yunting_plan::object::{Key, Object};
 use yunting_plan::orphans::{self, Standing as Here};
 use yunting_plan::scope::Scope;
+use yunting_plan::vdc::access::{self, Residents};
 use yunting_plan::vdc::admission::{Admission, Decision, Facts, QuotaSeen, admission, quota_seen};
 use yunting_plan::vdc::cidr::Network;
 use yunting_plan::vdc::{SiteFacts, Stage, Staged, ValidVdcSlice, namespace, vdc_objects};
 
 use super::{Error, MANAGER};
+use crate::children::Child;
 use crate::site::ensure::{self, namespace_key};
 use crate::site::memory::Standing;
 use crate::site::world::World;
@@ -30,9 +34,12 @@ pub(super) struct Done {
 /// Carries out one slice.
 pub(super) async fn apply(world: &World, slice: &ValidVdcSlice) -> Result<Done, Error> {
     let scope = Scope::vdc(slice);
-    let pass = Pass { world, slice, scope, facts: facts(world) };
+    let residents = world.memory.look(slice.owner.uid.as_str(), || residents(world, slice));
+    let pass = Pass { world, slice, scope, facts: SiteFacts { residents, ..facts(world) } };
     let mut now = pass.labels();
+    let withdrawn = pass.withdraw().await;
     pass.close_what_must(&mut now).await?;
+    withdrawn?;
     let objects = vdc_objects(slice, &pass.facts, &now);
     for stage in [Stage::Namespaces, Stage::Isolation, Stage::Limits, Stage::Openings, Stage::Access] {
         let some: Vec<&Object> = objects.iter().filter(|s| s.stage == stage).map(|s| &s.object).collect();
@@ -119,6 +126,20 @@ impl Pass<'_> {
         }
     }
 
+    /// Vendors read nothing of halls that they are not named for: those that came may start once this is done. Only
+    /// this pass grants anything in the VDC, and it grants by the same residents.
+    async fn withdraw(&self) -> Result<(), Error> {
+        let uid = self.slice.owner.uid.as_str();
+        let standing = |key: &Key| self.world.memory.value(&self.world.children, key);
+        let narrowed =
+            access::withdrawals(self.slice, &self.facts.residents, |k| standing(k).as_deref().cloned());
+        ensure::all(self.world, MANAGER, &self.scope, &narrowed.iter().collect::<Vec<_>>()).await?;
+        if self.world.memory.count(uid, self.facts.residents.clone()) {
+            self.world.halls_of(uid).iter().for_each(|r| self.world.wakers.about(&r.name_any()));
+        }
+        Ok(())
+    }
+
     /// Closes open namespaces that may not stay so; a namespace that is not there yet has nothing to close.
     async fn close_what_must(&self, now: &mut BTreeMap<String, Admission>) -> Result<(), Error> {
         let objects = vdc_objects(self.slice, &self.facts, now);
@@ -175,6 +196,17 @@ impl Pass<'_> {
         ensure::remove(self.world, &gone).await?;
         Ok(None)
     }
+}
+
+/// Halls that have a record here, or something that runs.
+fn residents(world: &World, slice: &ValidVdcSlice) -> Residents {
+    let uid = slice.owner.uid.as_str();
+    let records = world.halls_of(uid);
+    let children = world.children.of_vdc(uid);
+    let runs = |c: &&Arc<Child>| ["Pod", "Deployment", "StatefulSet"].contains(&c.key.kind.kind);
+    let standing = children.iter().filter(runs);
+    let standing = standing.filter_map(|c| Some((c.key.namespace.as_deref()?, c.hall_uid.as_deref()?)));
+    Residents::new(slice, records.iter().filter_map(|r| r.spec.hall.as_ref()), standing)
 }
 
 /// What plans are told of the site.

@@ -60,6 +60,7 @@ impl Classified for Error {
 pub(super) async fn reconcile(world: &World, name: &Name) -> Result<Next, Error> {
     let Some(seen) = observe::observe(world, &name.0) else { return Ok(Next::Wait) };
     if seen.absent() {
+        world.memory.forget_vdc(seen.uid());
         let result = teardown::run(world, &seen).await;
         status::gone(world, &seen, &result);
         return result.map(|left| left.next());
