@@ -39,8 +39,19 @@ pub struct ApiServer {
     /// Ended in reverse order.
     processes: Vec<Process>,
     client: Client,
+    beside: Beside,
+    binaries: PathBuf,
+    keys: Keys,
+    ports: Ports,
     /// Removed after the processes ended.
     directory: tempfile::TempDir,
+}
+
+/// Where the programs listen.
+#[derive(Debug, Clone, Copy)]
+struct Ports {
+    etcd: (u16, u16),
+    server: u16,
 }
 
 impl ApiServer {
@@ -54,12 +65,61 @@ impl ApiServer {
         let place = Place { directory: directory.path(), binaries: &binaries };
         let keys = Keys::write(place.directory)?;
         let mut processes = Vec::new();
-        let etcd = start_etcd(&place, &mut processes).await?;
-        let client = start_server(&place, &keys, etcd, &mut processes).await?;
+        let etcd = start_etcd(&place, None, &mut processes).await?;
+        let (server, client) = start_server(&place, &keys, etcd.0, None, &mut processes).await?;
         if beside == Beside::Controllers {
             processes.push(place.run("kube-controller-manager", &controller_flags(place.directory))?);
         }
-        Ok(Self { processes, client, directory })
+        let ports = Ports { etcd, server };
+        Ok(Self { processes, client, beside, binaries, keys, ports, directory })
+    }
+
+    /// Stops everything, copies what etcd holds, and starts it again at the same addresses.
+    pub async fn back_up(&mut self, copy: &Path) -> anyhow::Result<()> {
+        self.stop();
+        copy_files(&self.data(), copy)?;
+        self.resume().await
+    }
+
+    /// Stops everything, puts an older copy in place of what etcd holds, and starts it again at the same addresses.
+    /// Revisions begin again where they were, as with a copied disk.
+    pub async fn restore(&mut self, copy: &Path) -> anyhow::Result<()> {
+        self.stop();
+        fs::remove_dir_all(self.data())?;
+        copy_files(copy, &self.data())?;
+        self.resume().await
+    }
+
+    fn data(&self) -> PathBuf {
+        self.directory.path().join(format!("etcd-{}", self.ports.etcd.0))
+    }
+
+    fn stop(&mut self) {
+        while let Some(process) = self.processes.pop() {
+            drop(process);
+        }
+    }
+
+    async fn resume(&mut self) -> anyhow::Result<()> {
+        let place = Place { directory: self.directory.path(), binaries: &self.binaries };
+        let Ports { etcd, server } = self.ports;
+        start_etcd(&place, Some(etcd), &mut self.processes).await?;
+        start_server(&place, &self.keys, etcd.0, Some(server), &mut self.processes).await?;
+        if self.beside == Beside::Controllers {
+            let flags = controller_flags(place.directory);
+            self.processes.push(place.run("kube-controller-manager", &flags)?);
+        }
+        Ok(())
+    }
+
+    /// A client with a certificate for that user and those groups.
+    pub async fn client_of(&self, user: &str, groups: &[&str]) -> anyhow::Result<Client> {
+        let subject = groups.iter().fold(Subject::client(user), |subject, group| subject.group(group));
+        let pair = self.keys.authority.issue(&subject)?;
+        let mut config = config_of(&self.keys.kubeconfig(self.ports.server, &pair)).await?;
+        // What the server says is for the test to see.
+        config.default_retry = false;
+        Ok(Client::try_from(config)?)
     }
 
     /// The administrator's client; may speak for anybody.
@@ -80,10 +140,27 @@ impl ApiServer {
 
 impl Drop for ApiServer {
     fn drop(&mut self) {
-        while let Some(process) = self.processes.pop() {
-            drop(process);
+        self.stop();
+    }
+}
+
+fn copy_files(from: &Path, to: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from).with_context(|| format!("cannot list {}", from.display()))? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_files(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), target)?;
         }
     }
+    Ok(())
+}
+
+async fn config_of(kubeconfig: &Value) -> anyhow::Result<Config> {
+    let kubeconfig: Kubeconfig = serde_json::from_value(kubeconfig.clone())?;
+    Ok(Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?)
 }
 
 /// Waits for something, looking again and again.
@@ -132,7 +209,7 @@ impl Keys {
         Ok(Self { authority, admin })
     }
 
-    fn kubeconfig(&self, port: u16) -> Value {
+    fn kubeconfig(&self, port: u16, user: &Pair) -> Value {
         let encode = |text: &str| data_encoding::BASE64.encode(text.as_bytes());
         json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "test",
@@ -142,8 +219,8 @@ impl Keys {
                 "certificate-authority-data": encode(self.authority.cert()),
             }}],
             "users": [{"name": "admin", "user": {
-                "client-certificate-data": encode(&self.admin.cert),
-                "client-key-data": encode(&self.admin.key),
+                "client-certificate-data": encode(&user.cert),
+                "client-key-data": encode(&user.key),
             }}],
         })
     }
@@ -206,9 +283,16 @@ impl Drop for Process {
 /// How often a program is started anew because another took its port first.
 const TRIES: usize = 3;
 
-async fn start_etcd(place: &Place<'_>, processes: &mut Vec<Process>) -> anyhow::Result<u16> {
+async fn start_etcd(
+    place: &Place<'_>,
+    before: Option<(u16, u16)>,
+    processes: &mut Vec<Process>,
+) -> anyhow::Result<(u16, u16)> {
     for _ in 0..TRIES {
-        let (client, peer) = (free_port()?, free_port()?);
+        let (client, peer) = match before {
+            Some(ports) => ports,
+            None => (free_port()?, free_port()?),
+        };
         let peer_url = format!("http://127.0.0.1:{peer}");
         let client_url = format!("http://127.0.0.1:{client}");
         let mut process = place.run(
@@ -231,7 +315,7 @@ async fn start_etcd(place: &Place<'_>, processes: &mut Vec<Process>) -> anyhow::
         wait("etcd", PATIENCE, listens).await?;
         if !process.ended() {
             processes.push(process);
-            return Ok(client);
+            return Ok((client, peer));
         }
         eprintln!("etcd ended, it is tried again:\n{}", process.tail());
     }
@@ -242,15 +326,14 @@ async fn start_server(
     place: &Place<'_>,
     keys: &Keys,
     etcd: u16,
+    before: Option<u16>,
     processes: &mut Vec<Process>,
-) -> anyhow::Result<Client> {
+) -> anyhow::Result<(u16, Client)> {
     for _ in 0..TRIES {
-        let port = free_port()?;
-        let kubeconfig = keys.kubeconfig(port);
+        let port = before.map_or_else(free_port, Ok)?;
+        let kubeconfig = keys.kubeconfig(port, &keys.admin);
         fs::write(place.directory.join("kubeconfig.json"), kubeconfig.to_string())?;
-        let kubeconfig: Kubeconfig = serde_json::from_value(kubeconfig)?;
-        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
-        let client = Client::try_from(config)?;
+        let client = Client::try_from(config_of(&kubeconfig).await?)?;
         let mut process = place.run("kube-apiserver", &server_flags(place.directory, etcd, port))?;
         let ready = async || {
             let request = http::Request::get("/readyz").body(Vec::new()).ok()?;
@@ -262,7 +345,7 @@ async fn start_server(
         }
         if !process.ended() {
             processes.push(process);
-            return Ok(client);
+            return Ok((port, client));
         }
         eprintln!("kube-apiserver ended, it is tried again:\n{}", process.tail());
     }

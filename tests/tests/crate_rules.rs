@@ -113,11 +113,12 @@ fn nothing_of_the_product_is_built_from_its_tests() {
     for name in closures
         .0
         .keys()
-        .filter(|name| !["yunting-tests", "yunting-lab", "yunting-hall"].contains(&name.as_str()))
+        .filter(|name| !["yunting-tests", "yunting-lab", "yunting-hall", "yunting-faults"].contains(&name.as_str()))
     {
-        closures.forbid(name, &["yunting-tests", "yunting-lab", "yunting-hall"]);
+        closures.forbid(name, &["yunting-tests", "yunting-lab", "yunting-hall", "yunting-faults"]);
     }
     closures.forbid("yunting-lab", &["yunting-tests"]);
+    closures.forbid("yunting-faults", &["yunting-tests", "yunting-lab", "yunting-controller", "yunting-crds"]);
     closures.forbid("yunting-hall", &["yunting-tests", "yunting-lab", "yunting-controller", "yunting-crds"]);
 }
 
