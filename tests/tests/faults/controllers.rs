@@ -1,0 +1,110 @@
+//! The hub's and the site's controller, each behind its proxies.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use yunting_faults::proxy::Proxy;
+use yunting_tests::apiserver::{ApiServer, wait};
+
+use super::process::Process;
+use super::world::{PATIENCE, SITE, World};
+
+/// A hub controller and its way to the hub.
+pub struct Hub {
+    pub end: Proxy,
+    pub process: Process,
+}
+
+/// A site controller and its ways to the hub and to its own cluster.
+pub struct Site {
+    pub hub_end: Proxy,
+    pub own_end: Proxy,
+    pub process: Process,
+}
+
+/// Both.
+pub struct Controllers {
+    pub hub: Hub,
+    pub site: Site,
+}
+
+impl Hub {
+    /// An instance of that name.
+    pub async fn start(world: &World, identity: &str) -> anyhow::Result<Self> {
+        let end = proxy(&world.hub, &format!("yunting:hub:{identity}"), "yunting:hubs", world.seed).await?;
+        let place = world.directory.path();
+        let kubeconfig = write(place, &format!("hub-{identity}"), &[&end])?;
+        let arguments = ["hub", "--kubeconfig", &kubeconfig, "--identity", identity, "--listen", "127.0.0.1:0"];
+        let arguments = arguments.map(str::to_owned).to_vec();
+        let process = Process::start(&world.program, arguments, place.join(format!("hub-{identity}.log")));
+        process.crash();
+        end.on_crash(process.crash());
+        Ok(Self { end, process })
+    }
+}
+
+impl Site {
+    /// The one of the site.
+    pub async fn start(world: &World) -> anyhow::Result<Self> {
+        let hub_end = site_to_hub(world).await?;
+        Self::with(world, hub_end, &[]).await
+    }
+
+    /// With further ways to the hub, for the kubeconfig.
+    pub async fn with(world: &World, hub_end: Proxy, more: &[&Proxy]) -> anyhow::Result<Self> {
+        let own_end = proxy(&world.site, "yunting:site-controller", "yunting:site-controllers", world.seed).await?;
+        let place = world.directory.path();
+        let ways: Vec<&Proxy> = std::iter::once(&hub_end).chain(more.iter().copied()).collect();
+        let (hub, own) = (write(place, "site-hub", &ways)?, write(place, "site-own", &[&own_end])?);
+        let arguments =
+            ["site", "--site", SITE, "--hub-kubeconfig", &hub, "--site-kubeconfig", &own, "--listen", "127.0.0.1:0"];
+        let arguments = arguments.map(str::to_owned).to_vec();
+        let process = Process::start(&world.program, arguments, place.join("site.log"));
+        hub_end.on_crash(process.crash());
+        own_end.on_crash(process.crash());
+        Ok(Self { hub_end, own_end, process })
+    }
+}
+
+/// A way of the site to the hub.
+pub async fn site_to_hub(world: &World) -> anyhow::Result<Proxy> {
+    proxy(&world.hub, &format!("yunting:site:{SITE}"), "yunting:sites", world.seed).await
+}
+
+async fn proxy(server: &ApiServer, user: &str, group: &str, seed: u64) -> anyhow::Result<Proxy> {
+    Ok(Proxy::start(server.client_of(user, &[group]).await?, seed).await?)
+}
+
+fn write(place: &Path, name: &str, ways: &[&Proxy]) -> anyhow::Result<String> {
+    let file = place.join(format!("{name}.json"));
+    std::fs::write(&file, Proxy::kubeconfig(ways).to_string())?;
+    file.to_str().map(str::to_owned).context("a path that is no text")
+}
+
+impl Controllers {
+    /// Starts both and waits until the site is ready and the bureau is there.
+    pub async fn start(world: &World) -> anyhow::Result<Self> {
+        let both = Self { hub: Hub::start(world, "a").await?, site: Site::start(world).await? };
+        if let Err(late) = world.bureau().await {
+            anyhow::bail!("{late}\n{}", both.tails());
+        }
+        Ok(both)
+    }
+
+    /// Every way.
+    pub fn ways(&self) -> [&Proxy; 3] {
+        [&self.hub.end, &self.site.hub_end, &self.site.own_end]
+    }
+
+    /// Waits until nobody has written for so long.
+    pub async fn quiet(&self, time: Duration) -> anyhow::Result<()> {
+        let quiet = async || self.ways().iter().all(|way| way.record().quiet_for() >= time).then_some(());
+        wait("quiet", PATIENCE, quiet).await
+    }
+
+    /// The ends of both logs.
+    pub fn tails(&self) -> String {
+        format!("--- hub ---\n{}\n--- site ---\n{}", self.hub.process.tail(15), self.site.process.tail(15))
+    }
+}

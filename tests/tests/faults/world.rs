@@ -1,0 +1,146 @@
+//! Two control planes and what is installed in them.
+
+use std::fmt::Debug;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::{DynamicObject, Patch, PatchParams};
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+use yunting_crds::conditions::{State, state_of};
+use yunting_crds::{Bureau, Site};
+use yunting_lab::manifests::{self, Variables};
+use yunting_tests::apiserver::{ApiServer, Beside, wait};
+
+/// Time for anything; a loaded machine with two cores needs a tenth of it.
+pub const PATIENCE: Duration = Duration::from_mins(2);
+/// The site.
+pub const SITE: &str = "qiaocheng";
+/// Hub namespace of the bureau of all tests.
+pub const BUREAU: &str = "bureau-faults";
+
+/// Two control planes.
+pub struct World {
+    pub runtime: std::sync::Arc<Runtime>,
+    pub hub: ApiServer,
+    pub site: ApiServer,
+    /// `yunting-controller`.
+    pub program: PathBuf,
+    /// Where logs and kubeconfigs lie.
+    pub directory: tempfile::TempDir,
+    /// Of chance; printed.
+    pub seed: u64,
+    /// Everything instead of a sample.
+    pub full: bool,
+}
+
+impl World {
+    /// Starts and installs.
+    pub fn start() -> anyhow::Result<Self> {
+        let runtime = std::sync::Arc::new(Runtime::new()?);
+        let (hub, site) = runtime.block_on(async {
+            let (hub, site) =
+                tokio::try_join!(ApiServer::start(Beside::Controllers), ApiServer::start(Beside::Controllers))?;
+            tokio::try_join!(install(&hub, "hub"), install(&site, "site"))?;
+            apply::<Site>(hub.client(), None, SITE, site_spec()).await?;
+            anyhow::Ok((hub, site))
+        })?;
+        let given = std::env::var("YUNTING_FAULTS_SEED").ok().map(|s| s.parse()).transpose()?;
+        let seed = given.unwrap_or_else(|| RandomState::new().build_hasher().finish() % 1_000_000);
+        let full = std::env::var("YUNTING_FAULTS").is_ok_and(|v| v == "full");
+        println!("seed {seed} (YUNTING_FAULTS_SEED={seed} repeats it), {} form", if full { "full" } else { "short" });
+        Ok(Self { runtime, hub, site, program: program()?, directory: tempfile::tempdir()?, seed, full })
+    }
+
+    /// The bureau, once a hub controller has made its namespace.
+    pub async fn bureau(&self) -> anyhow::Result<()> {
+        let spec = json!({"displayName": "测试局", "domains": ["faults.example"],
+            "quota": {"cpu": "200", "memory": "400Gi", "storage": "1000Gi"},
+            "members": [{"subject": {"kind": "Group", "name": "faults-admins"}, "role": "Admin"}]});
+        apply::<Bureau>(self.hub.client(), None, "faults", spec).await?;
+        let namespaces: Api<Namespace> = Api::all(self.hub.client().clone());
+        until(namespaces, BUREAU, |_| true).await?;
+        let sites: Api<Site> = Api::all(self.hub.client().clone());
+        let ready = |s: &Site| state_of(&s.status.clone().unwrap_or_default().conditions, "Ready") == State::True;
+        until(sites, SITE, ready).await.map(drop)
+    }
+}
+
+fn site_spec() -> Value {
+    json!({"displayName": "谯城数据中心", "region": "bozhou", "failureDomain": "qiaocheng-1",
+        "capacity": {"declared": {"cpu": "100", "memory": "200Gi", "pods": 1000, "storage": "1000Gi"}},
+        "providers": {"network": {"kind": "None"},
+            "storage": [{"name": "local-path", "driver": "rancher.io/local-path", "encryption": "None", "replication": "None"}]}})
+}
+
+/// target/<profile>/deps/faults-… beside target/<profile>/yunting-controller
+fn program() -> anyhow::Result<PathBuf> {
+    if let Some(given) = std::env::var_os("YUNTING_CONTROLLER") {
+        return Ok(given.into());
+    }
+    let here = std::env::current_exe()?;
+    let directory = here.parent().and_then(|d| d.parent()).context("no target directory")?;
+    let program = directory.join("yunting-controller");
+    if !program.is_file() {
+        bail!("{} is not built; run `cargo build -p yunting-controller` first", program.display());
+    }
+    Ok(program)
+}
+
+async fn install(server: &ApiServer, part: &str) -> anyhow::Result<()> {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
+    for path in [root.join("crds/yaml").join(part), root.join("install").join(part)] {
+        let objects = manifests::read_dir(&path, &Variables::new())?;
+        anyhow::ensure!(!objects.is_empty(), "nothing in {}", path.display());
+        manifests::apply(server.client(), &objects).await.with_context(|| server.logs())?;
+    }
+    Ok(())
+}
+
+/// Applies an object of ours; gives it back.
+pub async fn apply<K>(client: &Client, namespace: Option<&str>, name: &str, spec: Value) -> anyhow::Result<DynamicObject>
+where
+    K: Resource<DynamicType = ()>,
+{
+    let resource = kube::core::ApiResource::erase::<K>(&());
+    let api: Api<DynamicObject> = match namespace {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
+        None => Api::all_with(client.clone(), &resource),
+    };
+    let body = json!({"apiVersion": K::api_version(&()), "kind": K::kind(&()), "metadata": {"name": name}, "spec": spec});
+    Ok(api.patch(name, &PatchParams::apply("suite").force(), &Patch::Apply(&body)).await?)
+}
+
+/// Waits until an object is as wanted; says how it was last when it takes too long.
+pub async fn until<K>(api: Api<K>, name: &str, wanted: impl Fn(&K) -> bool) -> anyhow::Result<K>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
+{
+    let mut last = None;
+    let look = async || {
+        last = api.get_opt(name).await.ok().flatten();
+        last.clone().filter(|o| wanted(o))
+    };
+    let waited = wait(&format!("{} {name}", K::kind(&())), PATIENCE, look).await;
+    waited.map_err(|late| anyhow::anyhow!("{late}; last: {last:?}"))
+}
+
+/// Waits until an object is gone.
+pub async fn gone<K>(api: Api<K>, name: &str) -> anyhow::Result<()>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
+{
+    let mut last = None;
+    let look = async || {
+        let seen = api.get_opt(name).await.ok()?;
+        last.clone_from(&seen);
+        seen.is_none().then_some(())
+    };
+    let waited = wait(&format!("the end of {} {name}", K::kind(&())), PATIENCE, look).await;
+    waited.map_err(|late| anyhow::anyhow!("{late}; last: {last:?}"))
+}
