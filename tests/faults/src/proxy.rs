@@ -51,6 +51,8 @@ struct Shared {
     frozen: watch::Sender<Option<u64>>,
     /// Watches are silent and writes are not answered.
     cut: watch::Sender<bool>,
+    /// Counts how often all watches were told that their revision is gone.
+    expired: watch::Sender<u64>,
 }
 
 impl Shared {
@@ -111,6 +113,7 @@ impl Proxy {
             gate: watch::Sender::new(0),
             frozen: watch::Sender::new(None),
             cut: watch::Sender::new(false),
+            expired: watch::Sender::new(0),
         });
         let task = tokio::spawn(accept(listener, shared.clone()));
         Ok(Self { shared, address, task })
@@ -174,6 +177,11 @@ impl Proxy {
     pub fn cut(&self, cut: bool) {
         self.shared.cut.send_replace(cut);
         self.release();
+    }
+
+    /// Ends every watch with 410: whoever watches has to list again.
+    pub fn expire(&self) {
+        self.shared.expired.send_modify(|count| *count += 1);
     }
 
     /// What went through.
@@ -380,9 +388,11 @@ async fn events(
     let mut parts = body.into_data_stream();
     let mut lines = Lines::default();
     let (mut gate, mut cut) = (shared.gate.subscribe(), shared.cut.subscribe());
+    let mut expired = shared.expired.subscribe();
     loop {
         let out = tokio::select! {
             () = sender.closed() => return,
+            _ = expired.changed() => shuffle.expire(),
             _ = gate.changed() => shuffle.release(),
             () = tokio::time::sleep(LATE), if shuffle.waits() => shuffle.settle().into_iter().collect(),
             part = parts.next() => match part {

@@ -80,10 +80,7 @@ impl Shuffle {
             Some(WatchFault::Reorder(percent)) if self.late.is_none() && happens(percent) => {
                 self.late = Some(line);
             }
-            Some(WatchFault::Expire(after)) if self.count > u64::from(after) => {
-                self.ended = true;
-                out.push(GONE.to_owned());
-            }
+            Some(WatchFault::Expire(after)) if self.count > u64::from(after) => out = self.expire(),
             Some(WatchFault::Reorder(_)) if self.late.as_deref().is_some_and(|l| uid(l) == uid(&line)) => {
                 out.extend(self.late.take());
                 out.push(line);
@@ -94,6 +91,12 @@ impl Shuffle {
             }
         }
         out
+    }
+
+    /// The server says that it no longer has the revision, and ends the watch; what was held is lost with it.
+    pub fn expire(&mut self) -> Vec<String> {
+        self.ended = true;
+        vec![GONE.to_owned()]
     }
 
     /// What was held goes on.

@@ -1,7 +1,7 @@
 //! The hub's and the site's controller, each behind its proxies.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use yunting_faults::proxy::Proxy;
@@ -32,13 +32,23 @@ pub struct Controllers {
 impl Hub {
     /// An instance of that name.
     pub async fn start(world: &World, identity: &str) -> anyhow::Result<Self> {
-        let end = proxy(&world.hub, &format!("yunting:hub:{identity}"), "yunting:hubs", world.seed).await?;
+        Self::with(world, identity, &[]).await
+    }
+
+    /// A way of an instance to the hub.
+    pub async fn way(world: &World, identity: &str) -> anyhow::Result<Proxy> {
+        proxy(&world.hub, &format!("yunting:hub:{identity}"), "yunting:hubs", world.seed).await
+    }
+
+    /// With further ways to the hub, for the kubeconfig.
+    pub async fn with(world: &World, identity: &str, more: &[&Proxy]) -> anyhow::Result<Self> {
+        let end = Self::way(world, identity).await?;
         let place = world.directory.path();
-        let kubeconfig = write(place, &format!("hub-{identity}"), &[&end])?;
+        let ways: Vec<&Proxy> = std::iter::once(&end).chain(more.iter().copied()).collect();
+        let kubeconfig = write(place, &format!("hub-{identity}"), &ways)?;
         let arguments = ["hub", "--kubeconfig", &kubeconfig, "--identity", identity, "--listen", "127.0.0.1:0"];
         let arguments = arguments.map(str::to_owned).to_vec();
         let process = Process::start(&world.program, arguments, place.join(format!("hub-{identity}.log")));
-        process.crash();
         end.on_crash(process.crash());
         Ok(Self { end, process })
     }
@@ -97,9 +107,11 @@ impl Controllers {
         [&self.hub.end, &self.site.hub_end, &self.site.own_end]
     }
 
-    /// Waits until nobody has written for so long.
+    /// Waits until nobody has written for so long from now on.
     pub async fn quiet(&self, time: Duration) -> anyhow::Result<()> {
-        let quiet = async || self.ways().iter().all(|way| way.record().quiet_for() >= time).then_some(());
+        let since = Instant::now();
+        let still = || self.ways().iter().all(|way| way.record().quiet_for() >= time);
+        let quiet = async || (since.elapsed() >= time && still()).then_some(());
         wait("quiet", PATIENCE, quiet).await
     }
 

@@ -2,7 +2,6 @@
 //! without, step by step, and nothing is left over.
 
 use anyhow::ensure;
-use yunting_faults::call::Kind;
 use yunting_faults::plan::Sweep;
 
 use super::controllers::Controllers;
@@ -14,18 +13,11 @@ use super::world::World;
 const SAMPLE: u64 = 3;
 
 pub fn at_every_write(world: &mut World) -> anyhow::Result<()> {
+    let course = world.course()?;
     let world = &*world;
     world.runtime.clone().block_on(async {
         let controllers = Controllers::start(world).await?;
         let life = |vdc| Life { world, controllers: &controllers, names: Names::default(), vdc };
-        let course = life("cloud").undisturbed().await?;
-        let writes = |c: &Controllers| {
-            let of = |p: &yunting_faults::proxy::Proxy| {
-                p.record().entries().iter().filter(|e| e.call.kind == Kind::Write).count()
-            };
-            c.ways().map(of)
-        };
-        println!("writes without faults (hub, site to hub, site): {:?}", writes(&controllers));
         let every = if world.full { 1 } else { SAMPLE };
         let turns: Vec<u64> = if world.full { (0..3).collect() } else { vec![world.seed % 3] };
         for turn in turns {

@@ -49,12 +49,19 @@ impl Life<'_> {
         format!("{}-hall", self.vdc)
     }
 
+    /// Makes the VDC only; its uid.
+    pub async fn create_vdc(&self) -> anyhow::Result<String> {
+        let made =
+            apply::<VirtualDataCenter>(self.world.hub.client(), Some(BUREAU), self.vdc, vdc_spec("2")).await?;
+        let uid = made.uid().unwrap_or_default();
+        self.names.vdc(self.vdc, &uid, &[&format!("{}-db", self.hall())]);
+        Ok(uid)
+    }
+
     /// Makes the VDC and its hall.
     pub async fn create(&self) -> anyhow::Result<()> {
         let (client, hall) = (self.world.hub.client(), self.hall());
-        let secret = format!("{hall}-db");
-        let made = apply::<VirtualDataCenter>(client, Some(BUREAU), self.vdc, vdc_spec("2")).await?;
-        self.names.vdc(self.vdc, &made.uid().unwrap_or_default(), &[&secret]);
+        self.create_vdc().await?;
         let made = apply::<Hall>(client, Some(BUREAU), &hall, hall_spec(self.vdc, &hall)).await?;
         self.names.hall(&hall, &made.uid().unwrap_or_default(), &COMPONENTS);
         Ok(())
@@ -73,8 +80,25 @@ impl Life<'_> {
 
     /// Ends the hall.
     pub async fn delete_hall(&self) -> anyhow::Result<()> {
+        self.ask_end_of_hall().await?;
+        self.hall_gone().await
+    }
+
+    /// Asks for the end of the hall.
+    pub async fn ask_end_of_hall(&self) -> anyhow::Result<()> {
         self.halls().delete(&self.hall(), &DeleteParams::default()).await?;
+        Ok(())
+    }
+
+    /// Waits for the end of the hall.
+    pub async fn hall_gone(&self) -> anyhow::Result<()> {
         gone(self.halls(), &self.hall()).await
+    }
+
+    /// Asks for the end of the VDC.
+    pub async fn ask_end_of_vdc(&self) -> anyhow::Result<()> {
+        self.vdcs().delete(self.vdc, &DeleteParams::default()).await?;
+        Ok(())
     }
 
     /// Asks for the VDC's release.
@@ -88,7 +112,7 @@ impl Life<'_> {
 
     /// Ends the VDC.
     pub async fn delete_vdc(&self) -> anyhow::Result<()> {
-        self.vdcs().delete(self.vdc, &DeleteParams::default()).await?;
+        self.ask_end_of_vdc().await?;
         gone(self.vdcs(), self.vdc).await
     }
 

@@ -7,11 +7,19 @@
 #![allow(clippy::disallowed_methods)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, missing_docs)]
 
+mod answers;
+mod away;
 mod controllers;
+mod corrupt;
 mod crash;
 mod dump;
+mod events;
+mod leader;
 mod life;
+mod minority;
 mod process;
+mod restore;
+mod stuck;
 mod world;
 
 use std::process::ExitCode;
@@ -40,8 +48,21 @@ fn main() -> ExitCode {
 type Test = fn(&mut World) -> anyhow::Result<()>;
 
 fn trials(world: Option<&Arc<Mutex<World>>>) -> Vec<Trial> {
-    let tests: [(&str, Test); 1] = [
+    let tests: [(&str, Test); 14] = [
         ("a_crash_at_any_write_changes_nothing_in_the_end", crash::at_every_write),
+        ("a_deposed_leaders_late_write_is_refused", leader::late_update),
+        ("a_deposed_leader_makes_no_slice_of_what_is_gone", leader::late_create),
+        ("a_site_that_was_away_catches_up", away::catches_up),
+        ("labels_of_another_hall_take_nothing_from_its_owner", corrupt::hall_label),
+        ("labels_of_another_vdc_take_nothing_from_its_owner", corrupt::vdc_label),
+        ("a_record_with_another_uid_ends_nothing", corrupt::record),
+        ("a_foreign_owner_reference_is_survived", corrupt::owner_reference),
+        ("refusals_and_broken_answers_are_tried_again_and_not_too_often", answers::recovers),
+        ("stale_lost_doubled_and_reordered_events_change_nothing_in_the_end", events::disturbed),
+        ("a_stuck_finalizer_is_waited_for_and_named", stuck::finalizers),
+        ("a_server_without_quorum_is_left", minority::is_left),
+        ("a_hub_restored_from_an_older_copy_deletes_nothing", restore::older_copy),
+        ("a_hub_that_lost_much_at_once_is_not_believed", restore::lost_much),
     ];
     let trial = |(name, test): (&str, Test)| {
         let world = world.cloned();

@@ -14,8 +14,13 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use yunting_crds::conditions::{State, state_of};
 use yunting_crds::{Bureau, Site};
+use yunting_faults::call::Kind;
 use yunting_lab::manifests::{self, Variables};
 use yunting_tests::apiserver::{ApiServer, Beside, wait};
+
+use super::controllers::Controllers;
+use super::dump::Names;
+use super::life::{Course, Life};
 
 /// Time for anything; a loaded machine with two cores needs a tenth of it.
 pub const PATIENCE: Duration = Duration::from_mins(2);
@@ -37,6 +42,7 @@ pub struct World {
     pub seed: u64,
     /// Everything instead of a sample.
     pub full: bool,
+    course: Option<Course>,
 }
 
 impl World {
@@ -54,7 +60,26 @@ impl World {
         let seed = given.unwrap_or_else(|| RandomState::new().build_hasher().finish() % 1_000_000);
         let full = std::env::var("YUNTING_FAULTS").is_ok_and(|v| v == "full");
         println!("seed {seed} (YUNTING_FAULTS_SEED={seed} repeats it), {} form", if full { "full" } else { "short" });
-        Ok(Self { runtime, hub, site, program: program()?, directory: tempfile::tempdir()?, seed, full })
+        Ok(Self { runtime, hub, site, program: program()?, directory: tempfile::tempdir()?, seed, full, course: None })
+    }
+
+    /// How everything stands in an undisturbed life, which is lived once.
+    pub fn course(&mut self) -> anyhow::Result<Course> {
+        if let Some(course) = &self.course {
+            return Ok(course.clone());
+        }
+        let course = self.runtime.clone().block_on(async {
+            let controllers = Controllers::start(self).await?;
+            let life = Life { world: self, controllers: &controllers, names: Names::default(), vdc: "cloud" };
+            let course = life.undisturbed().await?;
+            let counts = controllers.ways().map(|way| {
+                way.record().entries().iter().filter(|e| e.call.kind == Kind::Write).count()
+            });
+            println!("writes without faults (hub, site to hub, site): {counts:?}");
+            anyhow::Ok(course)
+        })?;
+        self.course = Some(course.clone());
+        Ok(course)
     }
 
     /// The bureau, once a hub controller has made its namespace.
