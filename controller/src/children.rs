@@ -13,6 +13,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use yunting_crds::labels;
+use yunting_crds::names::is_site_namespace_of;
 use yunting_plan::object::{ApiKind, Key};
 
 use crate::metrics::Metrics;
@@ -26,7 +27,7 @@ pub struct Child {
     pub key: Key,
     /// Its uid.
     pub uid: String,
-    /// The VDC it is labelled for.
+    /// The VDC it is labelled for, if it also lies in a namespace that is named for that VDC, or is one.
     pub vdc_uid: Option<String>,
     /// The hall it is labelled for.
     pub hall_uid: Option<String>,
@@ -64,7 +65,9 @@ impl Child {
         // The items of a LIST do not say what they are.
         object.types = Some(TypeMeta { api_version: kind.api_version(), kind: kind.kind.to_owned() });
         let label = |name: &str| object.labels().get(name).cloned();
-        let (vdc_uid, hall_uid) = (label(labels::VDC_UID), label(labels::HALL_UID));
+        let place = object.namespace().unwrap_or_else(|| object.name_any());
+        let vdc_uid = label(labels::VDC_UID).filter(|uid| is_site_namespace_of(&place, uid));
+        let hall_uid = label(labels::HALL_UID);
         Self {
             key: Key { kind: kind.clone(), namespace: object.namespace(), name: object.name_any() },
             uid: object.uid().unwrap_or_default(),
@@ -91,7 +94,12 @@ pub enum Watched {
 struct Index {
     objects: HashMap<Key, Arc<Child>>,
     vdcs: HashMap<String, BTreeSet<Key>>,
-    halls: HashMap<String, BTreeSet<Key>>,
+    /// By the uids of VDC and hall: what says that it is a hall's but lies in another VDC is nobody's.
+    halls: HashMap<(String, String), BTreeSet<Key>>,
+}
+
+fn hall_of(child: &Child) -> Option<(String, String)> {
+    child.vdc_uid.clone().zip(child.hall_uid.clone())
 }
 
 impl Index {
@@ -100,8 +108,8 @@ impl Index {
         if let Some(vdc) = &child.vdc_uid {
             self.vdcs.entry(vdc.clone()).or_default().insert(child.key.clone());
         }
-        if let Some(hall) = &child.hall_uid {
-            self.halls.entry(hall.clone()).or_default().insert(child.key.clone());
+        if let Some(hall) = hall_of(&child) {
+            self.halls.entry(hall).or_default().insert(child.key.clone());
         }
         self.objects.insert(child.key.clone(), child);
         old
@@ -109,17 +117,22 @@ impl Index {
 
     fn take(&mut self, key: &Key) -> Option<Arc<Child>> {
         let old = self.objects.remove(key)?;
-        for (index, label) in [(&mut self.vdcs, &old.vdc_uid), (&mut self.halls, &old.hall_uid)] {
-            if let Some(label) = label
-                && let Some(keys) = index.get_mut(label)
-            {
-                keys.remove(key);
-                if keys.is_empty() {
-                    index.remove(label);
-                }
-            }
+        if let Some(vdc) = &old.vdc_uid {
+            forget(&mut self.vdcs, vdc, key);
+        }
+        if let Some(hall) = hall_of(&old) {
+            forget(&mut self.halls, &hall, key);
         }
         Some(old)
+    }
+}
+
+fn forget<K: Eq + std::hash::Hash>(index: &mut HashMap<K, BTreeSet<Key>>, owner: &K, key: &Key) {
+    if let Some(keys) = index.get_mut(owner) {
+        keys.remove(key);
+        if keys.is_empty() {
+            index.remove(owner);
+        }
     }
 }
 
@@ -207,9 +220,9 @@ impl Children {
         self.read(|index| collect(index, index.vdcs.get(uid)))
     }
 
-    /// Every object labelled for a hall, sorted by key.
-    pub fn of_hall(&self, uid: &str) -> Vec<Arc<Child>> {
-        self.read(|index| collect(index, index.halls.get(uid)))
+    /// Every object labelled for a hall in its VDC, sorted by key.
+    pub fn of_hall(&self, vdc_uid: &str, hall_uid: &str) -> Vec<Arc<Child>> {
+        self.read(|index| collect(index, index.halls.get(&(vdc_uid.to_owned(), hall_uid.to_owned()))))
     }
 
     /// Every object of one kind that a predicate selects, sorted by key.
@@ -307,10 +320,17 @@ mod tests {
     use serde_json::json;
     use yunting_plan::object::{Object, api_kind};
 
+    const ONE: &str = "11111111-2fa1-11d2-883f-0016d3cca427";
+    const TWO: &str = "22222222-2fa1-11d2-883f-0016d3cca427";
+
     fn child(name: &str, vdc: &str) -> Arc<Child> {
+        labelled(name, "v-app-11111111", vdc, None)
+    }
+
+    fn labelled(name: &str, namespace: &str, vdc: &str, hall: Option<&str>) -> Arc<Child> {
         let kind = api_kind::<k8s_openapi::api::core::v1::ConfigMap>();
         let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {
-            "name": name, "namespace": "n", "uid": name, "labels": {labels::VDC_UID: vdc}}});
+            "name": name, "namespace": namespace, "uid": name, "labels": {labels::VDC_UID: vdc, labels::HALL_UID: hall.unwrap_or_default()}}});
         Arc::new(Child::of(&kind, serde_json::from_value(object).unwrap()))
     }
 
@@ -330,12 +350,23 @@ mod tests {
     #[test]
     fn an_object_is_found_by_the_vdc_it_is_labelled_for_now() {
         let mut index = Index::default();
-        index.put(child("a", "one"));
-        index.put(child("b", "one"));
-        index.put(child("a", "two"));
-        assert_eq!(collect(&index, index.vdcs.get("one")).len(), 1);
-        assert_eq!(collect(&index, index.vdcs.get("two"))[0].uid, "a");
-        index.take(&child("a", "two").key);
-        assert!(!index.vdcs.contains_key("two"));
+        index.put(child("a", ONE));
+        index.put(child("b", ONE));
+        index.put(child("a", ""));
+        assert_eq!(collect(&index, index.vdcs.get(ONE)).len(), 1);
+        index.put(child("a", ONE));
+        assert_eq!(collect(&index, index.vdcs.get(ONE))[0].uid, "a");
+        index.take(&child("a", ONE).key);
+        index.take(&child("b", ONE).key);
+        assert!(!index.vdcs.contains_key(ONE));
+    }
+
+    #[test]
+    fn a_label_alone_makes_no_object_another_vdcs_or_another_halls() {
+        let mut index = Index::default();
+        index.put(labelled("stolen", "v-app-11111111", TWO, Some("hall-of-two")));
+        index.put(labelled("half", "v-app-11111111", ONE, Some("hall-of-two")));
+        assert!(!index.vdcs.contains_key(TWO));
+        assert!(!index.halls.contains_key(&(TWO.to_owned(), "hall-of-two".to_owned())));
     }
 }

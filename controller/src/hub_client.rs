@@ -3,7 +3,6 @@
 //! resourceVersion (the servers share one etcd, so versions hold at all of them).
 
 use std::path::Path;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context as TaskContext, Poll};
@@ -12,13 +11,13 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use http::{Request, Response};
 
-use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use kube::client::{Body, ClientBuilder};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tokio_util::sync::CancellationToken;
 use tower::{BoxError, Service};
 
+use crate::body::{Care, Watched};
 use crate::metrics::Metrics;
 use crate::watchdog::{self, Watchdog};
 
@@ -79,6 +78,19 @@ impl Shared {
     fn era(&self) -> CancellationToken {
         // Nothing panics while it is held, so a poisoned lock still holds a whole token.
         self.era.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// What is expected of an answer's body. A watch of one object may be silent for as long as it likes, a refusal is
+    /// no sign of life.
+    fn care(self: &Arc<Self>, used: usize, collection: Option<String>, watches: bool) -> Option<Care> {
+        match collection {
+            Some(path) => Some(Care::watch(self.watchdog.clone(), path)),
+            None if watches => None,
+            None => {
+                let left = self.clone();
+                Some(Care::answer(move || left.leave(used)))
+            }
+        }
     }
 
     /// Leaves the server that was used, unless somebody already has.
@@ -169,7 +181,7 @@ struct Failover {
 }
 
 impl Service<Request<Body>> for Failover {
-    type Response = Response<Era>;
+    type Response = Response<Watched>;
     type Error = BoxError;
     type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
 
@@ -187,14 +199,12 @@ impl Service<Request<Body>> for Failover {
                 shared.watchdog.asked(path);
             }
             let server = shared.servers[used % shared.servers.len()].clone();
+            let watches = request.uri().query().is_some_and(|q| q.split('&').any(|p| p == "watch=true"));
             // The head of a watch's answer comes as soon as the server has it; only the body goes on.
             match tokio::time::timeout(ANSWER_TIMEOUT, server.send(request)).await {
                 Ok(Ok(answer)) => {
-                    // A refusal is no sign of life.
-                    let pulse = path
-                        .filter(|_| answer.status().is_success())
-                        .map(|path| Pulse::new(shared.watchdog.clone(), path));
-                    Ok(answer.map(|body| Era::new(body, era, pulse)))
+                    let care = shared.care(used, path.filter(|_| answer.status().is_success()), watches);
+                    Ok(answer.map(|body| Watched::new(body, era, care)))
                 }
                 Ok(Err(error)) => {
                     shared.leave(used);
@@ -209,74 +219,13 @@ impl Service<Request<Body>> for Failover {
     }
 }
 
-/// The signs of life of one watch.
-struct Pulse {
-    watchdog: Arc<Watchdog>,
-    path: String,
-    broken_off: Pin<Box<tokio::time::Sleep>>,
-}
-
-impl Pulse {
-    fn new(watchdog: Arc<Watchdog>, path: String) -> Self {
-        Self { watchdog, path, broken_off: Box::pin(tokio::time::sleep(watchdog::BROKEN_OFF)) }
-    }
-
-    fn beat(&mut self) {
-        self.watchdog.alive(&self.path);
-        self.broken_off.as_mut().reset(tokio::time::Instant::now() + watchdog::BROKEN_OFF);
-    }
-}
-
-/// A body that ends with an error when its server is left, and, if it is a watch, when it shows nothing.
-struct Era<B = Body> {
-    body: Pin<Box<B>>,
-    ended: Pin<Box<WaitForCancellationFutureOwned>>,
-    pulse: Option<Pulse>,
-}
-
-impl<B> Era<B> {
-    fn new(body: B, era: CancellationToken, pulse: Option<Pulse>) -> Self {
-        Self { body: Box::pin(body), ended: Box::pin(era.cancelled_owned()), pulse }
-    }
-}
-
-impl<B: HttpBody<Error: Into<BoxError>>> HttpBody for Era<B> {
-    type Data = B::Data;
-    type Error = BoxError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut TaskContext<'_>,
-    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        if let Poll::Ready(frame) = self.body.as_mut().poll_frame(cx) {
-            if let (Some(pulse), None | Some(Ok(_))) = (&mut self.pulse, &frame) {
-                pulse.beat();
-            }
-            return Poll::Ready(frame.map(|f| f.map_err(Into::into)));
-        }
-        if self.ended.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Some(Err("the API server was left for another".into())));
-        }
-        let silent = self.pulse.as_mut().is_some_and(|p| p.broken_off.as_mut().poll(cx).is_ready());
-        if silent {
-            return Poll::Ready(Some(Err("the watch showed neither an event nor its end in time".into())));
-        }
-        Poll::Pending
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::body::PART_TIMEOUT;
+    use futures::StreamExt;
     use http_body_util::BodyExt;
+    use hyper::body::Frame;
     use std::convert::Infallible;
 
     fn answering(text: &'static str) -> Client {
@@ -310,20 +259,29 @@ mod tests {
         assert_eq!(ask(&servers).await.unwrap(), "two");
     }
 
+    /// Answers with a head and the beginning of a body, and never goes on.
+    fn stopping() -> Client {
+        Client::new(
+            tower::service_fn(|_: Request<Body>| async {
+                let first = futures::stream::iter([Ok::<_, Infallible>(Frame::data("{".into()))]);
+                let body = http_body_util::StreamBody::new(first.chain(futures::stream::pending()));
+                Ok::<_, Infallible>(Response::new(body))
+            }),
+            "default",
+        )
+    }
+
     #[tokio::test(start_paused = true)]
-    async fn a_watch_that_shows_nothing_is_broken_off_and_one_that_ends_is_alive() {
-        let dog = Watchdog::new("test");
-        dog.asked("/p");
-        let pulse = || Some(Pulse::new(dog.clone(), "/p".into()));
-        let silent = futures::stream::pending::<Result<Frame<hyper::body::Bytes>, Infallible>>();
-        let mut body = Era::new(http_body_util::StreamBody::new(silent), CancellationToken::new(), pulse());
-        assert!(body.frame().await.unwrap().is_err());
-        tokio::time::advance(Duration::from_secs(30)).await;
-        assert!(dog.trouble().is_some());
-        let ending = futures::stream::empty::<Result<Frame<hyper::body::Bytes>, Infallible>>();
-        let mut body = Era::new(http_body_util::StreamBody::new(ending), CancellationToken::new(), pulse());
-        assert!(body.frame().await.is_none());
-        assert_eq!(dog.trouble(), None);
+    async fn a_server_whose_answer_stops_is_left_and_a_watch_of_one_object_may_be_silent() {
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let servers = Servers::over("test", vec![stopping(), answering("two")], metrics);
+        let watch = Request::get("/api/v1/nodes?&watch=true&fieldSelector=metadata.name%3Da").body(Vec::new()).unwrap();
+        let mut watch = servers.client.send(watch.map(Body::from)).await.unwrap().into_body();
+        assert!(watch.frame().await.unwrap().is_ok());
+        assert!(tokio::time::timeout(PART_TIMEOUT * 10, watch.frame()).await.is_err());
+        assert!(ask(&servers).await.is_err());
+        assert_eq!(ask(&servers).await.unwrap(), "two");
+        assert!(watch.frame().await.unwrap().is_err(), "it ends with its server");
     }
 
     #[tokio::test]
@@ -331,7 +289,7 @@ mod tests {
         let metrics = Arc::new(Metrics::new().unwrap());
         let servers = Servers::over("test", vec![answering("one"), answering("two")], metrics);
         let silent = futures::stream::pending::<Result<Frame<hyper::body::Bytes>, Infallible>>();
-        let mut body = Era::new(http_body_util::StreamBody::new(silent), servers.shared.era(), None);
+        let mut body = Watched::new(http_body_util::StreamBody::new(silent), servers.shared.era(), None);
         servers.leave();
         assert!(body.frame().await.unwrap().is_err());
         assert_eq!(ask(&servers).await.unwrap(), "two");

@@ -102,6 +102,13 @@ pub fn site_namespace(vdc: &VdcName, namespace: &NamespaceName, vdc_uid: &str) -
     format!("{vdc}-{namespace}-{hex}").to_ascii_lowercase()
 }
 
+/// Whether a namespace at a site is named for that VDC. A label can be changed by who gets past the policies; a name
+/// cannot, so what takes things away asks for both.
+pub fn is_site_namespace_of(namespace: &str, vdc_uid: &str) -> bool {
+    let hex: String = vdc_uid.chars().filter(char::is_ascii_hexdigit).take(8).collect();
+    hex.len() == 8 && namespace.rsplit_once('-').is_some_and(|(_, end)| end == hex.to_ascii_lowercase())
+}
+
 /// Name of the objects of a hall's component: `<hall>-<component>-<6 of base32 sha256 of the identity>`.
 /// At most 47 characters, which leaves room for the suffixes that controllers append.
 pub fn component_object(hall_uid: &str, hall: &HallName, component: &ComponentName) -> String {
@@ -169,6 +176,19 @@ mod tests {
         }
         assert!(BureauName::new(&"b".repeat(40)).is_ok());
         assert!(BureauName::new(&"b".repeat(41)).is_err());
+    }
+
+    #[test]
+    fn a_namespace_says_by_its_name_whose_it_is() {
+        let (vdc, name) = (VdcName::new("exams").unwrap(), NamespaceName::new("app").unwrap());
+        let (uid, other) = ("1b4e28ba-2fa1-11d2-883f-0016d3cca427", "1b4e28bb-2fa1-11d2-883f-0016d3cca427");
+        let namespace = site_namespace(&vdc, &name, uid);
+        assert!(is_site_namespace_of(&namespace, uid));
+        for (namespace, uid) in
+            [(namespace.as_str(), other), ("kube-system", uid), ("a-", ""), ("a-1b4e", "1b4e")]
+        {
+            assert!(!is_site_namespace_of(namespace, uid), "{namespace} {uid}");
+        }
     }
 
     #[test]

@@ -49,6 +49,24 @@ pub fn breaker(leaving: usize, all: usize) -> Result<(), TooMany> {
     if leaving > allowed { Err(TooMany { leaving, all, allowed }) } else { Ok(()) }
 }
 
+/// The hub lost too much at once to be believed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{lost} of {all} records have no slice at the hub: it was more likely restored from an old copy than asked to end them all, and is not believed when it says that something is to go. Bring their objects back at the hub, or delete the records of those that are given up"
+)]
+pub struct Lost {
+    /// Records without a slice.
+    pub lost: usize,
+    /// Records that are to be there.
+    pub all: usize,
+}
+
+/// Stops at ten at once, and at more than 5 % of all where that is more than one.
+pub fn lost_at_once(lost: usize, all: usize) -> Result<(), Lost> {
+    let many = lost >= AT_ONCE || (lost > 1 && lost.saturating_mul(100) > all.saturating_mul(PERCENT));
+    if many { Err(Lost { lost, all }) } else { Ok(()) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -66,6 +84,21 @@ mod tests {
         let standing = [(&a, false), (&b, false), (&c, true), (&claim, false)]
             .map(|(key, deleting)| Standing { key, deleting });
         assert_eq!(leaving(standing, &BTreeSet::from([&a])), [b]);
+    }
+
+    #[test]
+    fn a_hub_that_lost_much_is_not_believed() {
+        for (lost, all, good) in [
+            (0, 0, true),
+            (1, 1, true),
+            (2, 10, false),
+            (5, 100, true),
+            (6, 100, false),
+            (9, 1000, true),
+            (10, 1000, false),
+        ] {
+            assert_eq!(lost_at_once(lost, all).is_ok(), good, "{lost} of {all}");
+        }
     }
 
     #[test]

@@ -169,6 +169,10 @@ pub(super) async fn take_away<S: Slice>(
     let mut remaining = Vec::new();
     for site in leaving {
         let Some(slice) = standing.get(site) else { continue };
+        // Asked for already: it goes when what holds it lets it.
+        if slice.meta().deletion_timestamp.is_some() {
+            continue;
+        }
         let absent = S::desired(slice.spec()) == Desired::Absent;
         if absent && (gone(slice.as_ref()) || given_up(world, site)) {
             let uid = slice.meta().uid.as_deref().unwrap_or_default();

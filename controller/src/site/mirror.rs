@@ -1,11 +1,15 @@
 //! Copies slices of the hub into the site's own records. A record outlives everything the hub may lose: the
 //! absence of a slice removes nothing, and an older word than the one recorded is not believed.
 
+use std::cmp::Ordering;
+use std::time::Duration;
+
 use kube::ResourceExt;
 use serde_json::json;
 use yunting_crds::common::Desired;
 use yunting_crds::{SliceRecord, SliceRecordSpec, labels};
 
+use super::orphans;
 use super::world::{Name, World};
 use crate::kinds;
 use crate::queue::Next;
@@ -14,22 +18,23 @@ use crate::writer::{Error, key_of};
 /// Field manager of records.
 const MANAGER: &str = "yunting/site-mirror";
 
+/// Time after which a word that was not believed is looked at again.
+const DOUBT: Duration = Duration::from_secs(10);
+
 /// One pass over one slice, by its name.
 pub(super) async fn reconcile(world: &World, name: &Name) -> Result<Next, Error> {
     let record = world.records.get_cluster(&name.0);
     match (observed(world, &name.0), record) {
         (Some(slice), None) => write(world, &name.0, &slice).await?,
-        (Some(slice), Some(record)) if slice != record.spec => {
-            if is_older(&slice, &record.spec) {
-                tracing::error!(
-                    slice = name.0,
-                    "the hub shows an older slice than the one recorded; the record stands"
-                );
+        (Some(slice), Some(record)) if slice != record.spec => match doubt(world, &slice, &record.spec) {
+            Some(why) => {
+                tracing::error!(slice = name.0, why, "the record stands");
                 world.wakers.report();
-            } else {
-                write(world, &name.0, &slice).await?;
+                // What ends the doubt may be about other records than this one.
+                return Ok(Next::After(DOUBT));
             }
-        }
+            None => write(world, &name.0, &slice).await?,
+        },
         (None, Some(record)) if finished(world, &record) => {
             let uid = record.uid().unwrap_or_default();
             world.ends.writer.delete(&key_of(&kinds::of::<SliceRecord>(), record.as_ref()), &uid).await?;
@@ -37,6 +42,22 @@ pub(super) async fn reconcile(world: &World, name: &Name) -> Result<Next, Error>
         _ => (),
     }
     Ok(Next::Wait)
+}
+
+/// Why the hub is not believed, if it is not.
+fn doubt(world: &World, slice: &SliceRecordSpec, record: &SliceRecordSpec) -> Option<String> {
+    if is_older(slice, record) {
+        return Some("the hub shows an older slice than the one recorded".to_owned());
+    }
+    if absent(slice) && !absent(record) {
+        return orphans::lost(world).err().map(|lost| lost.to_string());
+    }
+    None
+}
+
+fn absent(spec: &SliceRecordSpec) -> bool {
+    let desired = spec.vdc.as_ref().map(|v| v.desired).or_else(|| spec.hall.as_ref().map(|h| h.desired));
+    desired == Some(Desired::Absent)
 }
 
 /// The slice as the hub shows it now.
@@ -62,19 +83,24 @@ fn term(spec: &SliceRecordSpec) -> i64 {
     spec.vdc.as_ref().map(|v| v.term).or_else(|| spec.hall.as_ref().map(|h| h.term)).unwrap_or_default()
 }
 
-/// A hub restored from an old copy shows lower terms, or lower generations of the same slice.
+/// A hub restored from an old copy shows lower terms, or in the same term lower generations of the same slice. A later
+/// leader's word counts whatever its generation: a restored hub counts on from its copy.
 fn is_older(slice: &SliceRecordSpec, record: &SliceRecordSpec) -> bool {
-    term(slice) < term(record) || (slice.uid == record.uid && slice.generation < record.generation)
+    match term(slice).cmp(&term(record)) {
+        Ordering::Less => true,
+        Ordering::Equal => slice.uid == record.uid && slice.generation < record.generation,
+        Ordering::Greater => false,
+    }
 }
 
 /// Asked to be absent, and nothing of it is left: the hub has taken the slice away because we said so.
 fn finished(world: &World, record: &SliceRecord) -> bool {
-    let gone = |uid: &str, hall: bool| {
-        if hall { world.children.of_hall(uid).is_empty() } else { world.children.of_vdc(uid).is_empty() }
-    };
     match (&record.spec.vdc, &record.spec.hall) {
-        (Some(vdc), _) => vdc.desired == Desired::Absent && gone(&vdc.source.uid, false),
-        (_, Some(hall)) => hall.desired == Desired::Absent && gone(&hall.source.uid, true),
+        (Some(vdc), _) => vdc.desired == Desired::Absent && world.children.of_vdc(&vdc.source.uid).is_empty(),
+        (_, Some(hall)) => {
+            hall.desired == Desired::Absent
+                && world.children.of_hall(&hall.vdc.uid, &hall.source.uid).is_empty()
+        }
         _ => false,
     }
 }
@@ -104,5 +130,7 @@ mod tests {
         assert!(!is_older(&of("a", 5, 7), &of("a", 4, 7)));
         // Made anew by a later leader: its generations begin again.
         assert!(!is_older(&of("b", 1, 8), &of("a", 4, 7)));
+        // A restored hub whose next leader's term was raised above all that sites recorded.
+        assert!(!is_older(&of("a", 3, 8), &of("a", 4, 7)));
     }
 }

@@ -8,6 +8,7 @@ mod ensure;
 mod hall;
 mod memory;
 mod mirror;
+mod orphans;
 mod outbox;
 mod report;
 mod review;

@@ -328,9 +328,13 @@ impl World {
         })
     }
 
-    /// The record of a VDC or hall.
+    /// The record of a VDC or hall. One that is named for another than it speaks of was changed by somebody else:
+    /// it is not acted on until the hub's slice has put it right.
     pub(super) fn record(&self, kind: SliceKind, uid: &str) -> Option<Arc<SliceRecord>> {
-        self.records.get_cluster(&slice(kind, uid))
+        self.records.get_cluster(&slice(kind, uid)).filter(|record| {
+            let source = record.spec.vdc.as_ref().map(|v| &v.source);
+            source.or(record.spec.hall.as_ref().map(|h| &h.source)).is_some_and(|s| s.uid == uid)
+        })
     }
 
     /// The slice of a VDC at the hub, if the hub has been seen to have it.

@@ -21,7 +21,8 @@ pub(crate) fn whole(bytes: Bytes) -> Out {
 /// Half of it, then the connection breaks.
 pub(crate) fn cut_off(bytes: &Bytes) -> Out {
     let half = bytes.slice(..bytes.len() / 2);
-    let broken = futures::stream::iter([Ok(Frame::data(half)), Err(io::Error::other("cut off by the proxy"))]);
+    let broken =
+        futures::stream::iter([Ok(Frame::data(half)), Err(io::Error::other("cut off by the proxy"))]);
     StreamBody::new(broken).boxed_unsync()
 }
 

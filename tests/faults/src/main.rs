@@ -73,7 +73,6 @@ async fn main() -> anyhow::Result<()> {
 
 fn write_record(proxy: &Proxy, file: Option<PathBuf>) -> anyhow::Result<()> {
     let Some(file) = file else { return Ok(()) };
-    let lines: Result<Vec<String>, _> =
-        proxy.record().entries().iter().map(serde_json::to_string).collect();
+    let lines: Result<Vec<String>, _> = proxy.record().entries().iter().map(serde_json::to_string).collect();
     Ok(std::fs::write(file, lines?.join("\n") + "\n")?)
 }

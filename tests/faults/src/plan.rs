@@ -248,9 +248,11 @@ mod tests {
 
     #[test]
     fn a_rule_skips_hits_and_is_done() {
-        let rule = Rule { skip: 1, times: Some(2), ..Rule::new(Match::kind(Kind::Write).path("/a"), refused()) };
+        let rule =
+            Rule { skip: 1, times: Some(2), ..Rule::new(Match::kind(Kind::Write).path("/a"), refused()) };
         let mut plan = Plan::new(0, vec![rule]);
-        let hits: Vec<bool> = ["/a", "/b", "/a", "/a", "/a"].iter().map(|p| plan.decide(&mut write(p)).is_some()).collect();
+        let hits: Vec<bool> =
+            ["/a", "/b", "/a", "/a", "/a"].iter().map(|p| plan.decide(&mut write(p)).is_some()).collect();
         assert_eq!(hits, [false, false, true, true, false]);
     }
 

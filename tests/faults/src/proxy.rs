@@ -337,9 +337,9 @@ async fn send(shared: &Shared, asked: Asked) -> Result<Response<Body>, BoxError>
 
 /// Whether a path is a collection: kinds in the plural stand at every second place from the end of the API's prefix.
 fn is_list(path: &str, query: &str) -> bool {
-    let rest = path.strip_prefix("/api/v1/").or_else(|| {
-        path.strip_prefix("/apis/").and_then(|p| p.splitn(3, '/').nth(2))
-    });
+    let rest = path
+        .strip_prefix("/api/v1/")
+        .or_else(|| path.strip_prefix("/apis/").and_then(|p| p.splitn(3, '/').nth(2)));
     let Some(rest) = rest else { return false };
     let rest = match rest.strip_prefix("namespaces/") {
         Some(inner) if inner.contains('/') => inner.split_once('/').map_or("", |(_, r)| r),
@@ -350,7 +350,9 @@ fn is_list(path: &str, query: &str) -> bool {
 
 /// Headers that are between two neighbours only.
 fn strip(headers: &mut HeaderMap) {
-    for name in [header::CONNECTION, header::TRANSFER_ENCODING, header::CONTENT_LENGTH, header::ACCEPT_ENCODING] {
+    for name in
+        [header::CONNECTION, header::TRANSFER_ENCODING, header::CONTENT_LENGTH, header::ACCEPT_ENCODING]
+    {
         headers.remove(name);
     }
 }

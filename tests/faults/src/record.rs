@@ -80,7 +80,11 @@ impl std::fmt::Display for Entry {
         let call = &self.call;
         let code = self.code.map_or_else(|| "-".to_owned(), |c| c.to_string());
         let manager = call.manager.as_deref().unwrap_or("-");
-        write!(f, "{:>6} ms {:?} {} {} {} by {manager}: {code}", self.at, call.kind, call.number, call.method, call.path)?;
+        write!(
+            f,
+            "{:>6} ms {:?} {} {} {} by {manager}: {code}",
+            self.at, call.kind, call.number, call.method, call.path
+        )?;
         match &self.fault {
             Some(fault) => write!(f, " ({fault:?})"),
             None => Ok(()),

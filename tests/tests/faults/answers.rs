@@ -50,7 +50,8 @@ pub fn recovers(world: &mut World) -> anyhow::Result<()> {
             crash().await;
         }
         life.same(&course, |_| ways.iter().for_each(|way| way.rules(mixture()))).await?;
-        let hit: usize = ways.iter().map(|w| w.record().entries().iter().filter(|e| e.fault.is_some()).count()).sum();
+        let hit: usize =
+            ways.iter().map(|w| w.record().entries().iter().filter(|e| e.fault.is_some()).count()).sum();
         println!("{hit} calls went wrong");
         ensure!(hit > 50, "only {hit} calls went wrong");
         ways.iter().for_each(|way| way.rules(Vec::new()));

@@ -46,7 +46,8 @@ impl Hub {
         let place = world.directory.path();
         let ways: Vec<&Proxy> = std::iter::once(&end).chain(more.iter().copied()).collect();
         let kubeconfig = write(place, &format!("hub-{identity}"), &ways)?;
-        let arguments = ["hub", "--kubeconfig", &kubeconfig, "--identity", identity, "--listen", "127.0.0.1:0"];
+        let arguments =
+            ["hub", "--kubeconfig", &kubeconfig, "--identity", identity, "--listen", "127.0.0.1:0"];
         let arguments = arguments.map(str::to_owned).to_vec();
         let process = Process::start(&world.program, arguments, place.join(format!("hub-{identity}.log")));
         end.on_crash(process.crash());
@@ -63,12 +64,22 @@ impl Site {
 
     /// With further ways to the hub, for the kubeconfig.
     pub async fn with(world: &World, hub_end: Proxy, more: &[&Proxy]) -> anyhow::Result<Self> {
-        let own_end = proxy(&world.site, "yunting:site-controller", "yunting:site-controllers", world.seed).await?;
+        let own_end =
+            proxy(&world.site, "yunting:site-controller", "yunting:site-controllers", world.seed).await?;
         let place = world.directory.path();
         let ways: Vec<&Proxy> = std::iter::once(&hub_end).chain(more.iter().copied()).collect();
         let (hub, own) = (write(place, "site-hub", &ways)?, write(place, "site-own", &[&own_end])?);
-        let arguments =
-            ["site", "--site", SITE, "--hub-kubeconfig", &hub, "--site-kubeconfig", &own, "--listen", "127.0.0.1:0"];
+        let arguments = [
+            "site",
+            "--site",
+            SITE,
+            "--hub-kubeconfig",
+            &hub,
+            "--site-kubeconfig",
+            &own,
+            "--listen",
+            "127.0.0.1:0",
+        ];
         let arguments = arguments.map(str::to_owned).to_vec();
         let process = Process::start(&world.program, arguments, place.join("site.log"));
         hub_end.on_crash(process.crash());

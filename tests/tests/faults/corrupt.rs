@@ -109,7 +109,8 @@ pub fn hall_label(world: &mut World) -> anyhow::Result<()> {
         let name = two.deployment("own").await?;
         let one = relabel(&services, &name, &[(labels::HALL_UID, &thief)]).await?;
         // With both labels the object says in full that it is the other's.
-        let mine = ListParams::default().labels(&format!("{}={}", labels::HALL_UID, two.hall_uid("own").await?));
+        let mine =
+            ListParams::default().labels(&format!("{}={}", labels::HALL_UID, two.hall_uid("own").await?));
         let map = maps.list(&mine).await?.items.first().map(ResourceExt::name_any).context("no ConfigMap")?;
         let both = relabel(&maps, &map, &[(labels::HALL_UID, &thief), (labels::VDC_UID, &two.other)]).await?;
         two.end(async |two| {

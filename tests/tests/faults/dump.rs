@@ -129,7 +129,8 @@ fn unnamed(text: &str) -> String {
     let mut parts = text.split("-s-");
     let mut out = parts.next().unwrap_or_default().to_owned();
     for part in parts {
-        let hash = part.bytes().take(16).filter(|b| b.is_ascii_lowercase() || (b'2'..=b'7').contains(b)).count();
+        let hash =
+            part.bytes().take(16).filter(|b| b.is_ascii_lowercase() || (b'2'..=b'7').contains(b)).count();
         out.push_str("-s-");
         out.push_str(if hash == 16 { &part[16..] } else { part });
     }

@@ -47,7 +47,9 @@ async fn stale(life: &Life<'_>, course: &Course) -> anyhow::Result<()> {
         let list: serde_json::Value = client.request(request).await?;
         Ok(list["metadata"]["resourceVersion"].as_str().unwrap_or_default().parse()?)
     };
-    for (way, server) in life.controllers.ways().into_iter().zip([&life.world.hub, &life.world.hub, &life.world.site]) {
+    for (way, server) in
+        life.controllers.ways().into_iter().zip([&life.world.hub, &life.world.hub, &life.world.site])
+    {
         way.freeze(revision(server.client()).await?);
     }
     life.create().await?;

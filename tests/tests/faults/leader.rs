@@ -49,8 +49,13 @@ fn refused(code: u16) -> anyhow::Result<()> {
 async fn gives_up(first: &Hub) -> anyhow::Result<()> {
     let starts = first.process.starts();
     first.process.go_on()?;
-    wait("the deposed leader to end", PATIENCE, async || (first.process.starts() > starts).then_some(())).await?;
-    ensure!(first.process.said("the lead was lost"), "it ended for another reason:\n{}", first.process.tail(5));
+    wait("the deposed leader to end", PATIENCE, async || (first.process.starts() > starts).then_some(()))
+        .await?;
+    ensure!(
+        first.process.said("the lead was lost"),
+        "it ended for another reason:\n{}",
+        first.process.tail(5)
+    );
     Ok(())
 }
 
@@ -70,7 +75,8 @@ pub fn late_update(world: &mut World) -> anyhow::Result<()> {
         life.resize("4").await?;
         let vdcs: Api<VirtualDataCenter> = Api::namespaced(world.hub.client().clone(), BUREAU);
         let wanted = vdcs.get("late").await?.metadata.generation;
-        let written = |s: &VdcSlice| Some(s.spec.source.generation) == wanted && s.spec.term > before.spec.term;
+        let written =
+            |s: &VdcSlice| Some(s.spec.source.generation) == wanted && s.spec.term > before.spec.term;
         let new = until(slices(world), &name, written).await?;
         refused(arrives(&both.hub.end).await?)?;
         ensure!(slices(world).get(&name).await?.spec == new.spec, "the late write changed the slice");
@@ -87,7 +93,8 @@ pub fn late_create(world: &mut World) -> anyhow::Result<()> {
         let both = Controllers::start(world).await?;
         let life = Life { world, controllers: &both, names: Names::default(), vdc: "ghost" };
         hold(&both.hub.end);
-        let made = apply::<VirtualDataCenter>(world.hub.client(), Some(BUREAU), "ghost", vdc_spec("2")).await?;
+        let made =
+            apply::<VirtualDataCenter>(world.hub.client(), Some(BUREAU), "ghost", vdc_spec("2")).await?;
         let name = slice(SliceKind::Vdc, &made.uid().context("an object without uid")?);
         on_its_way(&both.hub.end).await?;
         both.hub.process.freeze()?;

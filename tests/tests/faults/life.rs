@@ -22,7 +22,15 @@ const COMPONENTS: [&str; 3] = ["portal", "approval", "db"];
 
 /// The steps.
 pub const STEPS: [&str; 9] = [
-    "create", "resize", "freeze", "unfreeze", "change image", "delete hall", "release", "delete vdc", "rest",
+    "create",
+    "resize",
+    "freeze",
+    "unfreeze",
+    "change image",
+    "delete hall",
+    "release",
+    "delete vdc",
+    "rest",
 ];
 
 /// How everything stands after each step.
@@ -51,8 +59,8 @@ impl Life<'_> {
 
     /// Makes the VDC only; its uid.
     pub async fn create_vdc(&self) -> anyhow::Result<String> {
-        let made =
-            apply::<VirtualDataCenter>(self.world.hub.client(), Some(BUREAU), self.vdc, vdc_spec("2")).await?;
+        let made = apply::<VirtualDataCenter>(self.world.hub.client(), Some(BUREAU), self.vdc, vdc_spec("2"))
+            .await?;
         let uid = made.uid().unwrap_or_default();
         self.names.vdc(self.vdc, &uid, &[&format!("{}-db", self.hall())]);
         Ok(uid)
@@ -151,7 +159,9 @@ impl Life<'_> {
     pub async fn undisturbed(&self) -> anyhow::Result<Course> {
         let mut course = Course::new();
         for step in STEPS {
-            self.step(step).await.map_err(|e| anyhow::anyhow!("{step}: {e:#}\n{}", self.controllers.tails()))?;
+            self.step(step)
+                .await
+                .map_err(|e| anyhow::anyhow!("{step}: {e:#}\n{}", self.controllers.tails()))?;
             self.controllers.quiet(QUIET).await?;
             course.insert(step, dump(self.world, &self.names).await?);
         }
@@ -162,7 +172,9 @@ impl Life<'_> {
     pub async fn same(&self, course: &Course, mut before: impl FnMut(&str)) -> anyhow::Result<()> {
         for step in STEPS {
             before(step);
-            self.step(step).await.map_err(|e| anyhow::anyhow!("{step}: {e:#}\n{}", self.controllers.tails()))?;
+            self.step(step)
+                .await
+                .map_err(|e| anyhow::anyhow!("{step}: {e:#}\n{}", self.controllers.tails()))?;
             self.stands(&course[step]).await.map_err(|e| anyhow::anyhow!("{step}: {e:#}"))?;
         }
         Ok(())
@@ -205,11 +217,19 @@ pub fn hall_spec(vdc: &str, name: &str) -> Value {
     let secret = format!("{name}-db");
     let components = [
         part("portal", "Portal", json!({"ports": http, "calls": [{"component": "approval"}]})),
-        part("approval", "Approval", json!({"ports": http, "configFiles": [{"path": "/etc/hall/a.conf", "content": "a"}]})),
-        part("db", "Data", json!({"kind": "Stateful", "ports": [{"name": "postgres", "port": 5432}], "runAsUser": 70,
+        part(
+            "approval",
+            "Approval",
+            json!({"ports": http, "configFiles": [{"path": "/etc/hall/a.conf", "content": "a"}]}),
+        ),
+        part(
+            "db",
+            "Data",
+            json!({"kind": "Stateful", "ports": [{"name": "postgres", "port": 5432}], "runAsUser": 70,
             "secretRefs": [{"name": secret, "generate": ["password"]}],
             "env": [{"name": "POSTGRES_PASSWORD", "secretKey": {"name": secret, "key": "password"}}],
-            "volumes": [{"name": "data", "size": "1Gi", "mountPath": "/var/lib/postgresql"}]})),
+            "volumes": [{"name": "data", "size": "1Gi", "mountPath": "/var/lib/postgresql"}]}),
+        ),
     ];
     json!({"vdcRef": {"name": vdc}, "displayName": "测试厅", "availabilityClass": "Gold",
         "portal": {"host": format!("{name}.faults.example"), "component": "portal"}, "components": components})

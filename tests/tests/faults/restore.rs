@@ -111,14 +111,20 @@ pub fn lost_much(world: &mut World) -> anyhow::Result<()> {
             orphaned(r) == MANY && state_of(&status.conditions, "Ready") == State::False
         };
         let report = until(reports(world), SITE, alarmed).await?;
-        println!("alarm: {:?}", find(&report.status.unwrap_or_default().conditions, "Ready").map(|c| &c.message));
+        println!(
+            "alarm: {:?}",
+            find(&report.status.unwrap_or_default().conditions, "Ready").map(|c| &c.message)
+        );
         let old = Life { world, controllers: &both, names: Names::default(), vdc: "old" };
         ready(world, "old").await?;
         old.release().await?;
         old.ask_end_of_vdc().await?;
         let vdcs: Api<VirtualDataCenter> = Api::namespaced(world.hub.client().clone(), BUREAU);
         let says = |v: &VirtualDataCenter| {
-            v.status.as_ref().and_then(|s| find(&s.conditions, "Ready")).is_some_and(|c| c.message.contains("waiting"))
+            v.status
+                .as_ref()
+                .and_then(|s| find(&s.conditions, "Ready"))
+                .is_some_and(|c| c.message.contains("waiting"))
         };
         until(vdcs.clone(), "old", says).await?;
         both.quiet(std::time::Duration::from_secs(2)).await?;

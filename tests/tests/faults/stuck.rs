@@ -40,7 +40,8 @@ pub fn finalizers(world: &mut World) -> anyhow::Result<()> {
         finalize(&maps, "held", json!([])).await?;
         says(&vdcs, STUCK).await?;
         both.quiet(std::time::Duration::from_secs(2)).await?;
-        let asked = |e: &yunting_faults::record::Entry| e.call.method == "DELETE" && e.call.path.ends_with(&name);
+        let asked =
+            |e: &yunting_faults::record::Entry| e.call.method == "DELETE" && e.call.path.ends_with(&name);
         let deletions = both.hub.end.record().entries().iter().filter(|e| asked(e)).count();
         ensure!(deletions <= 2, "the slice was deleted {deletions} times");
         finalize(&slices, &name, json!([])).await?;
@@ -53,7 +54,8 @@ async fn says(vdcs: &Api<VirtualDataCenter>, what: &str) -> anyhow::Result<()> {
     let says = |v: &VirtualDataCenter| {
         let conditions = &v.status.as_ref().map(|s| s.conditions.clone()).unwrap_or_default();
         let sites = v.status.as_ref().map(|s| s.sites.clone()).unwrap_or_default();
-        find(conditions, "Ready").is_some_and(|c| c.message.contains(what)) || sites.iter().any(|s| s.message.contains(what))
+        find(conditions, "Ready").is_some_and(|c| c.message.contains(what))
+            || sites.iter().any(|s| s.message.contains(what))
     };
     until(vdcs.clone(), "stuck", says).await.map(drop)
 }

@@ -50,8 +50,10 @@ impl World {
     pub fn start() -> anyhow::Result<Self> {
         let runtime = std::sync::Arc::new(Runtime::new()?);
         let (hub, site) = runtime.block_on(async {
-            let (hub, site) =
-                tokio::try_join!(ApiServer::start(Beside::Controllers), ApiServer::start(Beside::Controllers))?;
+            let (hub, site) = tokio::try_join!(
+                ApiServer::start(Beside::Controllers),
+                ApiServer::start(Beside::Controllers)
+            )?;
             tokio::try_join!(install(&hub, "hub"), install(&site, "site"))?;
             apply::<Site>(hub.client(), None, SITE, site_spec()).await?;
             anyhow::Ok((hub, site))
@@ -59,8 +61,20 @@ impl World {
         let given = std::env::var("YUNTING_FAULTS_SEED").ok().map(|s| s.parse()).transpose()?;
         let seed = given.unwrap_or_else(|| RandomState::new().build_hasher().finish() % 1_000_000);
         let full = std::env::var("YUNTING_FAULTS").is_ok_and(|v| v == "full");
-        println!("seed {seed} (YUNTING_FAULTS_SEED={seed} repeats it), {} form", if full { "full" } else { "short" });
-        Ok(Self { runtime, hub, site, program: program()?, directory: tempfile::tempdir()?, seed, full, course: None })
+        println!(
+            "seed {seed} (YUNTING_FAULTS_SEED={seed} repeats it), {} form",
+            if full { "full" } else { "short" }
+        );
+        Ok(Self {
+            runtime,
+            hub,
+            site,
+            program: program()?,
+            directory: tempfile::tempdir()?,
+            seed,
+            full,
+            course: None,
+        })
     }
 
     /// How everything stands in an undisturbed life, which is lived once.
@@ -72,9 +86,9 @@ impl World {
             let controllers = Controllers::start(self).await?;
             let life = Life { world: self, controllers: &controllers, names: Names::default(), vdc: "cloud" };
             let course = life.undisturbed().await?;
-            let counts = controllers.ways().map(|way| {
-                way.record().entries().iter().filter(|e| e.call.kind == Kind::Write).count()
-            });
+            let counts = controllers
+                .ways()
+                .map(|way| way.record().entries().iter().filter(|e| e.call.kind == Kind::Write).count());
             println!("writes without faults (hub, site to hub, site): {counts:?}");
             anyhow::Ok(course)
         })?;
@@ -91,7 +105,8 @@ impl World {
         let namespaces: Api<Namespace> = Api::all(self.hub.client().clone());
         until(namespaces, BUREAU, |_| true).await?;
         let sites: Api<Site> = Api::all(self.hub.client().clone());
-        let ready = |s: &Site| state_of(&s.status.clone().unwrap_or_default().conditions, "Ready") == State::True;
+        let ready =
+            |s: &Site| state_of(&s.status.clone().unwrap_or_default().conditions, "Ready") == State::True;
         until(sites, SITE, ready).await.map(drop)
     }
 }
@@ -128,7 +143,12 @@ async fn install(server: &ApiServer, part: &str) -> anyhow::Result<()> {
 }
 
 /// Applies an object of ours; gives it back.
-pub async fn apply<K>(client: &Client, namespace: Option<&str>, name: &str, spec: Value) -> anyhow::Result<DynamicObject>
+pub async fn apply<K>(
+    client: &Client,
+    namespace: Option<&str>,
+    name: &str,
+    spec: Value,
+) -> anyhow::Result<DynamicObject>
 where
     K: Resource<DynamicType = ()>,
 {

@@ -1,13 +1,45 @@
 //! The end of a VDC: every slice `Absent`, then gone, then the VDC itself. A site given up does not hold it back.
 
-use yunting_crds::VirtualDataCenter;
-use yunting_crds::conditions::{READY, State, conditions, reason, say};
+use kube::ResourceExt;
+use yunting_crds::conditions::{GONE, READY, State, conditions, find, reason, say};
+use yunting_crds::{VdcSlice, VirtualDataCenter};
 
 use super::observe::Seen;
 use super::{Error, apply};
 use crate::hub::world::World;
 use crate::kinds;
 use crate::queue::Next;
+
+/// Longest message.
+const LONGEST: usize = 1024;
+
+/// What the sites say that they wait for.
+fn waiting(seen: &Seen, sites: &[String]) -> String {
+    let says = |site: &String| {
+        let status = seen.slices.get(site).and_then(|s| s.status.as_ref());
+        let gone = status.and_then(|s| find(&s.conditions, GONE)).filter(|c| !c.message.is_empty());
+        gone.map_or_else(|| site.clone(), |c| format!("{site} ({})", c.message))
+    };
+    let text =
+        format!("waiting for {} to take it away", sites.iter().map(says).collect::<Vec<_>>().join(", "));
+    text.chars().take(LONGEST).collect()
+}
+
+/// Every site has taken it away; slices that are asked to go and do not are held by somebody's finalizer.
+fn held(seen: &Seen) -> String {
+    let holds = |slice: &VdcSlice| slice.finalizers().join(", ");
+    let all: Vec<String> = seen
+        .slices
+        .iter()
+        .filter(|(_, slice)| !slice.finalizers().is_empty())
+        .map(|(site, slice)| format!("finalizers {} hold the slice of {site}", holds(slice)))
+        .collect();
+    if all.is_empty() {
+        return "its slices are being removed".to_owned();
+    }
+    let text = format!("{}: whoever put them there has to take them off", all.join("; "));
+    text.chars().take(LONGEST).collect()
+}
 
 /// One pass of the removal.
 pub(super) async fn delete(world: &World, seen: &Seen) -> Result<Next, Error> {
@@ -20,10 +52,7 @@ pub(super) async fn delete(world: &World, seen: &Seen) -> Result<Next, Error> {
         return Ok(Next::Wait);
     }
     let mut status = seen.vdc.status.clone().unwrap_or_default();
-    let message = format!(
-        "waiting for {} to take it away",
-        if remaining.is_empty() { sites.join(", ") } else { remaining.join(", ") }
-    );
+    let message = if remaining.is_empty() { held(seen) } else { waiting(seen, &remaining) };
     let ready = say(READY, State::False, reason::DELETING, message);
     status.conditions =
         conditions(&status.conditions, &[ready], seen.vdc.metadata.generation, &world.context.now());

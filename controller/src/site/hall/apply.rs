@@ -138,7 +138,7 @@ async fn remove_orphans(
     secrets: &[Key],
 ) -> Result<Option<orphans::TooMany>, Error> {
     let desired: BTreeSet<&Key> = objects.iter().map(|o| &o.key).chain(secrets).collect();
-    let children = world.children.of_hall(valid.hall.uid.as_str());
+    let children = world.children.of_hall(valid.vdc.owner.uid.as_str(), valid.hall.uid.as_str());
     let leaving =
         orphans::leaving(children.iter().map(|c| Here { key: &c.key, deleting: c.deleting }), &desired);
     // A component has up to nine objects; it is components that are counted.

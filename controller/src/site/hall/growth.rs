@@ -56,7 +56,8 @@ fn grown(standing: &Value, desired: &Value) -> Vec<(String, String)> {
 /// Patches the claims that were made from one template.
 async fn claims(world: &World, owner: &Child, template: &str, size: &str) -> Result<(), Error> {
     let prefix = format!("{template}-{}-", owner.key.name);
-    let all = world.children.of_hall(owner.hall_uid.as_deref().unwrap_or_default());
+    let uid = |uid: &Option<String>| uid.clone().unwrap_or_default();
+    let all = world.children.of_hall(&uid(&owner.vdc_uid), &uid(&owner.hall_uid));
     let own = |c: &&std::sync::Arc<Child>| {
         let ordinal = c.key.name.strip_prefix(&prefix).is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit()));
         c.key.kind.kind == "PersistentVolumeClaim" && c.key.namespace == owner.key.namespace && ordinal

@@ -49,6 +49,11 @@ impl Seen {
         }
     }
 
+    /// Uid of its VDC.
+    pub(super) fn vdc_uid(&self) -> &str {
+        self.spec().map(|s| s.vdc.uid.as_str()).unwrap_or_default()
+    }
+
     /// Uid of the hall.
     pub(super) fn uid(&self) -> &str {
         self.spec().map(|s| s.source.uid.as_str()).unwrap_or_default()

@@ -96,7 +96,7 @@ impl Shown {
         let counts = value.as_ref().map(Counts::read).unwrap_or_default();
         let asked = asked(c, value.as_ref());
         let ready = counts.observed && counts.current() >= asked && (asked > 0 || counts.all == 0);
-        let message = (!ready).then(|| trouble::of(world, hall.uid.as_str(), c, value.as_ref())).flatten();
+        let message = (!ready).then(|| trouble::of(world, hall, c, value.as_ref())).flatten();
         let role = seen
             .spec()
             .and_then(|s| s.components.iter().find(|o| o.component.name == c.name.as_str()).map(|o| o.role));

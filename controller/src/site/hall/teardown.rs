@@ -31,7 +31,7 @@ fn step(child: &Child) -> u8 {
 
 /// One step of it. Every removal is shown by a watch, which calls for the next.
 pub(super) async fn run(world: &World, seen: &Seen) -> Result<Left, Error> {
-    let all = world.children.of_hall(seen.uid());
+    let all = world.children.of_hall(seen.vdc_uid(), seen.uid());
     let Some(now) = all.iter().map(|c| step(c)).min() else {
         // Its VDC may have waited for it.
         seen.wake_vdc(world);

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use yunting_crds::labels;
-use yunting_plan::hall::ValidComponent;
+use yunting_plan::hall::{ValidComponent, ValidHallSlice};
 
 use crate::site::ensure::label_of;
 use crate::site::world::World;
@@ -13,11 +13,11 @@ const LONGEST: usize = 500;
 /// What hinders a component that is not ready, if anything is known.
 pub(super) fn of(
     world: &World,
-    hall_uid: &str,
+    hall: &ValidHallSlice,
     c: &ValidComponent,
     workload: Option<&Value>,
 ) -> Option<String> {
-    let told = workload.and_then(refused).or_else(|| of_pods(world, hall_uid, c));
+    let told = workload.and_then(refused).or_else(|| of_pods(world, hall, c));
     told.map(|text| text.chars().take(LONGEST).collect())
 }
 
@@ -35,9 +35,9 @@ fn refused(workload: &Value) -> Option<String> {
 }
 
 /// The first trouble that a pod of the component tells of.
-fn of_pods(world: &World, hall_uid: &str, c: &ValidComponent) -> Option<String> {
-    let pods =
-        world.children.of_hall(hall_uid).into_iter().filter(|p| p.key.kind.kind == "Pod" && !p.deleting);
+fn of_pods(world: &World, hall: &ValidHallSlice, c: &ValidComponent) -> Option<String> {
+    let all = world.children.of_hall(hall.owner.uid.as_str(), hall.uid.as_str());
+    let pods = all.into_iter().filter(|p| p.key.kind.kind == "Pod" && !p.deleting);
     pods.map(|p| (p.value(), p)).find_map(|(value, p)| {
         let mine = label_of(&value, labels::COMPONENT).as_deref() == Some(c.name.as_str());
         pod(&value).filter(|_| mine).map(|t| format!("pod {}: {t}", p.key.name))

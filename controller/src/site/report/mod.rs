@@ -6,11 +6,12 @@ pub(super) mod canary;
 use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt;
 use serde_json::json;
-use yunting_crds::common::{Desired, Quota};
+use yunting_crds::common::Quota;
 use yunting_crds::conditions::{POLICIES_ENFORCED, READY, State, Statement, conditions, reason, say};
 use yunting_crds::resources::{Amounts, Kind};
-use yunting_crds::{SiteReport, SiteReportStatus, SliceRecord};
+use yunting_crds::{SiteReport, SiteReportStatus};
 
+use super::orphans;
 use super::world::{GATEWAY_CLASS, Name, World};
 use crate::kinds;
 use crate::queue::Next;
@@ -40,9 +41,10 @@ fn status(world: &World, report: &SiteReport) -> SiteReportStatus {
     let nodes = world.nodes.all();
     let ready: Vec<&Node> = nodes.iter().map(AsRef::as_ref).filter(|n| is_ready(n)).collect();
     let allocatable = ready.iter().fold(Amounts::new(), |sum, n| sum.plus(&amounts(n)));
-    let orphaned = orphans(world);
+    let mut orphaned = orphans::orphans(world);
     let before = report.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or_default();
-    let statements = vec![world.canary.statement(), works(&orphaned)];
+    let statements = vec![world.canary.statement(), works(world, &orphaned)];
+    orphaned.truncate(ORPHANS_SHOWN);
     let mut storage_classes: Vec<String> = world.storage_classes.all().iter().map(|c| c.name_any()).collect();
     storage_classes.truncate(CLASSES_SHOWN);
     let mut gateway_classes = world.children.names(&GATEWAY_CLASS);
@@ -60,9 +62,12 @@ fn status(world: &World, report: &SiteReport) -> SiteReportStatus {
     }
 }
 
-fn works(orphaned: &[String]) -> Statement {
+fn works(world: &World, orphaned: &[String]) -> Statement {
     if orphaned.is_empty() {
         return say(READY, State::True, reason::AS_ASKED, "");
+    }
+    if let Err(lost) = orphans::lost(world) {
+        return say(READY, State::False, "HubLostRecords", lost.to_string());
     }
     let text = format!(
         "{} records have no slice at the hub; nothing is done to them until they are adopted or taken away",
@@ -86,26 +91,6 @@ fn amounts(node: &Node) -> Amounts {
         .into_iter()
         .filter_map(|(kind, name)| read(kind, name))
         .collect()
-}
-
-/// Records that are to be there but have no slice at the hub: asked only once the hub's slices have been listed.
-fn orphans(world: &World) -> Vec<String> {
-    if !(world.vdc_slices.is_ready() && world.hall_slices.is_ready()) {
-        return Vec::new();
-    }
-    let namespace = world.site.namespace();
-    let present = |r: &SliceRecord| {
-        let desired =
-            r.spec.vdc.as_ref().map(|v| v.desired).or_else(|| r.spec.hall.as_ref().map(|h| h.desired));
-        desired == Some(Desired::Present)
-    };
-    let lost = |r: &SliceRecord| {
-        let name = r.name_any();
-        world.vdc_slices.get(&namespace, &name).is_none()
-            && world.hall_slices.get(&namespace, &name).is_none()
-    };
-    let all = world.records.select(|r| present(r) && lost(r));
-    all.iter().take(ORPHANS_SHOWN).map(|r| r.name_any()).collect()
 }
 
 /// A statement that the canary's reason decides.

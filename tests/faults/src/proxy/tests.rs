@@ -45,7 +45,10 @@ fn all(fault: Fault) -> Vec<Rule> {
 async fn what_no_rule_hits_passes_and_is_recorded() {
     let (upstream, _) = server();
     let proxy = Proxy::start(upstream, 1).await.unwrap();
-    assert_eq!(write(&client(&proxy).await).await.unwrap(), "{\"path\":\"/api/v1/namespaces/a/configmaps/b\"}");
+    assert_eq!(
+        write(&client(&proxy).await).await.unwrap(),
+        "{\"path\":\"/api/v1/namespaces/a/configmaps/b\"}"
+    );
     let entries = proxy.record().entries();
     assert_eq!((entries.len(), entries[0].code, entries[0].call.number), (1, Some(200), 1));
 }
