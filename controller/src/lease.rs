@@ -138,6 +138,10 @@ impl Elector {
     async fn still_ours(&self, leadership: &mut Leadership) -> bool {
         let api = self.api();
         match tokio::time::timeout(RENEW, api.get(&self.key.name)).await {
+            Ok(Ok(lease)) if went_back(&leadership.lease, &lease) => {
+                tracing::error!("the API servers went back in time; this process begins anew");
+                false
+            }
             Ok(Ok(lease))
                 if holder(&lease) == Some(&self.identity) && transitions(&lease) == leadership.term =>
             {
@@ -248,6 +252,35 @@ fn holder(lease: &Lease) -> Option<&String> {
     lease.spec.as_ref().and_then(|s| s.holder_identity.as_ref()).filter(|h| !h.is_empty())
 }
 
+/// A resourceVersion as a number, which API servers of one cluster let compare; zero where there is none.
+pub fn revision(version: Option<&str>) -> u64 {
+    version.and_then(|v| v.parse().ok()).unwrap_or_default()
+}
+
+/// Our own last renewal is missing: etcd was restored from an older copy, and watches that go on from later revisions
+/// than it has would show nothing.
+fn went_back(last: &Lease, now: &Lease) -> bool {
+    let of = |lease: &Lease| revision(lease.metadata.resource_version.as_deref());
+    of(now) < of(last)
+}
+
 fn transitions(lease: &Lease) -> i64 {
     lease.spec.as_ref().and_then(|s| s.lease_transitions).map_or(0, i64::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lease(version: &str) -> Lease {
+        let metadata = ObjectMeta { resource_version: Some(version.to_owned()), ..ObjectMeta::default() };
+        Lease { metadata, ..Lease::default() }
+    }
+
+    #[test]
+    fn a_lease_older_than_our_own_renewal_shows_that_time_went_back() {
+        assert!(went_back(&lease("1000"), &lease("999")));
+        assert!(!went_back(&lease("999"), &lease("1000")));
+        assert!(!went_back(&lease("1000"), &lease("1000")), "our renewal was committed and its answer lost");
+    }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::bail;
+use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
@@ -133,6 +134,16 @@ impl Life<'_> {
             self.release().await?;
             self.delete_vdc().await?;
         }
+        self.forget_secret().await
+    }
+
+    /// A generated Secret is the bureau's and outlives its hall; the next life makes its own.
+    async fn forget_secret(&self) -> anyhow::Result<()> {
+        let secrets: Api<Secret> = Api::namespaced(self.world.hub.client().clone(), BUREAU);
+        let name = format!("{}-db", self.hall());
+        if secrets.get_opt(&name).await?.is_some() {
+            secrets.delete(&name, &DeleteParams::default()).await?;
+        }
         Ok(())
     }
 
@@ -151,7 +162,7 @@ impl Life<'_> {
             "delete hall" => self.delete_hall().await,
             "release" => self.release().await,
             "delete vdc" => self.delete_vdc().await,
-            _ => Ok(()),
+            _ => self.forget_secret().await,
         }
     }
 

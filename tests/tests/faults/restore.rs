@@ -103,9 +103,7 @@ pub fn lost_much(world: &mut World) -> anyhow::Result<()> {
         for vdc in &many {
             ready(world, vdc).await?;
         }
-        both.hub.process.away();
         world.hub.restore(&copy).await?;
-        both.hub.process.back();
         let alarmed = |r: &SiteReport| {
             let status = r.status.clone().unwrap_or_default();
             orphaned(r) == MANY && state_of(&status.conditions, "Ready") == State::False

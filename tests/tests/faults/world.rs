@@ -164,7 +164,7 @@ where
 /// Waits until an object is as wanted; says how it was last when it takes too long.
 pub async fn until<K>(api: Api<K>, name: &str, wanted: impl Fn(&K) -> bool) -> anyhow::Result<K>
 where
-    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + serde::Serialize,
 {
     let mut last = None;
     let look = async || {
@@ -172,13 +172,19 @@ where
         last.clone().filter(|o| wanted(o))
     };
     let waited = wait(&format!("{} {name}", K::kind(&())), PATIENCE, look).await;
-    waited.map_err(|late| anyhow::anyhow!("{late}; last: {last:?}"))
+    waited.map_err(|late| anyhow::anyhow!("{late}; last: {}", shown(last.as_ref())))
+}
+
+/// What can be told of an object in a line.
+fn shown<K: serde::Serialize>(object: Option<&K>) -> String {
+    let Some(object) = object.and_then(|o| serde_json::to_value(o).ok()) else { return "absent".to_owned() };
+    json!({"spec": object["spec"], "status": object["status"], "finalizers": object["metadata"]["finalizers"]}).to_string()
 }
 
 /// Waits until an object is gone.
 pub async fn gone<K>(api: Api<K>, name: &str) -> anyhow::Result<()>
 where
-    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + serde::Serialize,
 {
     let mut last = None;
     let look = async || {
@@ -187,5 +193,5 @@ where
         seen.is_none().then_some(())
     };
     let waited = wait(&format!("the end of {} {name}", K::kind(&())), PATIENCE, look).await;
-    waited.map_err(|late| anyhow::anyhow!("{late}; last: {last:?}"))
+    waited.map_err(|late| anyhow::anyhow!("{late}; last: {}", shown(last.as_ref())))
 }

@@ -27,6 +27,7 @@ pub fn cases() -> Vec<Case> {
         marks(),
         marks_of_status(),
         slices(),
+        terms(),
         bureau_kinds(),
         vendors(),
         crate::hub_members::bindings(),
@@ -211,6 +212,29 @@ fn marks_of_status() -> Vec<Case> {
     let path = of("site-a", "sitereports/a/status");
     let says = || json!({"status": {"nodes": 1}});
     lines.refuses(why, PERSON, merge(&path, says())).accepts(SITE_A, merge(&path, says())).done()
+}
+
+/// The fixtures' Lease is in term 1.
+fn terms() -> Vec<Case> {
+    let why = "a deposed leader writes no slices";
+    let of_term = |object: Value, term: i64| with(object, json!({"spec": {"term": term}}));
+    let (vdcs, halls) = (of("site-a", "vdcslices"), of("site-a", "hallslices"));
+    policy("yunting-term")
+        .refuses(why, HUB, create(&vdcs, of_term(vdc_slice("site-a", "new"), 0)))
+        .refuses(why, HUB, create(&halls, of_term(hall_slice("site-a", "new"), 0)))
+        .refuses(why, HUB, merge(&of("site-a", "vdcslices/vdc-old"), json!({"spec": {"state": "Frozen"}})))
+        // What is not in the spec says nothing of terms: a finalizer that a garbage collector takes off, a label.
+        .accepts(
+            HUB,
+            merge(&of("site-a", "vdcslices/vdc-old"), json!({"metadata": {"labels": {"my.io/x": "1"}}})),
+        )
+        .accepts(
+            HUB,
+            merge(&of("site-a", "vdcslices/vdc-old"), json!({"spec": {"state": "Frozen", "term": 1}})),
+        )
+        .accepts(HUB, create(&vdcs, of_term(vdc_slice("site-a", "new"), 1)))
+        .accepts(HUB, create(&halls, of_term(hall_slice("site-a", "new"), 7)))
+        .done()
 }
 
 fn slices() -> Vec<Case> {

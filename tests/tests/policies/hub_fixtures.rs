@@ -138,6 +138,13 @@ pub fn objects() -> Vec<Value> {
         members_role("edu"),
         members_binding("edu", "User", "oidc:chen"),
     ]);
+    // The hub is led in term 1; one slice was written before that.
+    let led = json!({"spec": {"holderIdentity": "a", "leaseTransitions": 1}});
+    all.extend([
+        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "yunting-system"}}),
+        within("yunting-system", with(lease("yunting-hub"), led)),
+        with(vdc_slice("site-a", "vdc-old"), json!({"spec": {"term": 0}})),
+    ]);
     for place in ["site-a", "site-b", "site-a-b"] {
         all.extend([vdc_slice(place, "vdc-1"), hall_slice(place, "hall-1"), report(place, "a")]);
     }
