@@ -26,6 +26,8 @@ bound() {
     tools) echo 1080 ;;
     schema) echo 180 ;;
     policies) echo 300 ;;
+    faults) echo 420 ;;
+    faults-full) echo 3600 ;;
     lab) echo 600 ;;
     *) echo "suites.sh: no suite is called '$1'" >&2; exit 2 ;;
   esac
@@ -43,6 +45,8 @@ command_of() {
     tools) echo "${CARGO_TARGET_DIR:-target}/debug/yunting-tools" ;; # built by `build`
     schema) echo "$cargo test --locked --workspace --test schema" ;;
     policies) echo "$cargo test --locked --workspace --test policies" ;;
+    faults) echo "$cargo test --locked --workspace --test faults" ;;
+    faults-full) echo "env YUNTING_FAULTS=full $cargo test --locked --workspace --test faults" ;;
     lab) echo "$cargo test --locked --workspace --test lab" ;;
   esac
 }
@@ -85,7 +89,7 @@ for name in "$@"; do bound "$name" > /dev/null || exit 2; done
 need "$cargo" "install Rust with rustup; rust-toolchain.toml names the version, rustup fetches it"
 need git "install git: a suite reads which files are tracked"
 case " $* " in
-  *" schema "* | *" policies "* | *" lab "* | *" tools "*)
+  *" schema "* | *" policies "* | *" faults"* | *" lab "* | *" tools "*)
     need go "install Go 1.26 or later: Kubernetes and etcd are built from source with it" ;;
 esac
 

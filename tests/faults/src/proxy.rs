@@ -247,11 +247,11 @@ async fn handle(shared: &Arc<Shared>, request: Request<Incoming>) -> Result<Resp
         Some(Fault::Hold) => {
             let (shared, mut gate) = (shared.clone(), shared.gate.subscribe());
             // In a task of its own: a call that is on its way arrives, also when its process is dead.
-            let held: Answer = Box::pin(async move {
+            let kept: Answer = Box::pin(async move {
                 let _ = gate.changed().await;
                 pass(&shared, asked, None).await
             });
-            tokio::spawn(held).await?
+            tokio::spawn(kept).await?
         }
         Some(Fault::Truncate) => ask(shared, asked).await.map(|r| r.map(|bytes| cut_off(&bytes))),
         Some(Fault::StallBody) => ask(shared, asked).await.map(|r| r.map(|bytes| stopped(&bytes))),

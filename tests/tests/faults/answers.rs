@@ -44,19 +44,25 @@ pub fn recovers(world: &mut World) -> anyhow::Result<()> {
         let life = Life { world, controllers: &both, names: Names::default(), vdc: "cloud" };
         let ways = both.ways();
         let crashes = [both.hub.process.crash(), both.site.process.crash()];
-        ways.iter().for_each(|way| way.rules(mixture()));
+        everywhere(&both, mixture);
         // Started anew, so that their lists meet it, too.
         for crash in crashes {
             crash().await;
         }
-        life.same(&course, |_| ways.iter().for_each(|way| way.rules(mixture()))).await?;
+        life.same(&course, |_| everywhere(&both, mixture)).await?;
         let hit: usize =
             ways.iter().map(|w| w.record().entries().iter().filter(|e| e.fault.is_some()).count()).sum();
         println!("{hit} calls went wrong");
         ensure!(hit > 50, "only {hit} calls went wrong");
-        ways.iter().for_each(|way| way.rules(Vec::new()));
+        everywhere(&both, Vec::new);
         not_too_often(&life, &both).await
     })
+}
+
+fn everywhere(both: &Controllers, rules: fn() -> Vec<Rule>) {
+    for way in both.ways() {
+        way.rules(rules());
+    }
 }
 
 /// Each try comes later than the one before.

@@ -2,7 +2,9 @@
 //! without, step by step, and nothing is left over.
 
 use anyhow::ensure;
-use yunting_faults::plan::Sweep;
+use yunting_faults::call::Kind;
+use yunting_faults::dice;
+use yunting_faults::plan::{Fault, Match, Moment, Rule, Sweep};
 
 use super::controllers::Controllers;
 use super::dump::Names;
@@ -18,19 +20,47 @@ pub fn at_every_write(world: &mut World) -> anyhow::Result<()> {
     world.runtime.clone().block_on(async {
         let controllers = Controllers::start(world).await?;
         let life = |vdc| Life { world, controllers: &controllers, names: Names::default(), vdc };
-        let every = if world.full { 1 } else { SAMPLE };
-        let turns: Vec<u64> = if world.full { (0..3).collect() } else { vec![world.seed % 3] };
-        for turn in turns {
-            swept(&life("cloud"), &course, every, turn).await?;
+        if !world.full {
+            return swept(&life("cloud"), &course, &ALL, SAMPLE, world.seed % 3).await;
+        }
+        for who in [&ALL[..], &ALL[..1], &ALL[1..]] {
+            for turn in 0..3 {
+                swept(&life("cloud"), &course, who, 1, turn).await?;
+            }
+        }
+        for index in 0..SINGLES {
+            single(&life("cloud"), &course, index).await?;
         }
         Ok(())
     })
 }
 
-async fn swept(life: &Life<'_>, course: &Course, every: u64, turn: u64) -> anyhow::Result<()> {
+/// The ways of hub and site by their places in [`Controllers::ways`].
+const ALL: [usize; 3] = [0, 1, 2];
+/// In the full form, lives with one crash each: what a process had in its memory is different then.
+const SINGLES: u64 = 24;
+/// A life has at least so many writes on each of the ways of hub and site's own cluster.
+const WRITES: u64 = 60;
+
+/// One crash in a whole life, somewhere.
+async fn single(life: &Life<'_>, course: &Course, index: u64) -> anyhow::Result<()> {
+    let roll = |about: &str| dice::roll(life.world.seed, about, index);
+    let way = life.controllers.ways()[if roll("way").is_multiple_of(2) { 0 } else { 2 }];
+    let moment =
+        [Moment::Before, Moment::AfterCommit, Moment::AfterAnswer][usize::try_from(roll("moment") % 3)?];
+    let skip = roll("write") % WRITES;
+    let rule = Rule { skip, ..Rule::new(Match::kind(Kind::Write), Fault::Crash(moment)).times(1) };
+    println!("one crash {moment:?} at write {} of {}", skip + 1, way.address());
+    way.rules(vec![rule]);
+    let ended = life.same(course, |_| ()).await;
+    way.rules(Vec::new());
+    ended
+}
+
+async fn swept(life: &Life<'_>, course: &Course, who: &[usize], every: u64, turn: u64) -> anyhow::Result<()> {
     let (world, controllers) = (life.world, life.controllers);
     let step = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
-    for way in controllers.ways() {
+    for way in who.iter().map(|index| controllers.ways()[*index]) {
         let (names, step) = (life.names.clone(), step.clone());
         let signature = move |call: &yunting_faults::call::Call| {
             let step = step.lock().map(|s| s.clone()).unwrap_or_default();

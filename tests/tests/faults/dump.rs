@@ -196,7 +196,9 @@ const FLEETING: [&str; 12] = [
 
 fn forget(value: &mut Value, keys: &[&str]) {
     if let Some(map) = value.as_object_mut() {
-        keys.iter().for_each(|key| drop(map.remove(*key)));
+        for key in keys {
+            map.remove(*key);
+        }
     }
 }
 

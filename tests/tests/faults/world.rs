@@ -171,8 +171,8 @@ where
         last = api.get_opt(name).await.ok().flatten();
         last.clone().filter(|o| wanted(o))
     };
-    let waited = wait(&format!("{} {name}", K::kind(&())), PATIENCE, look).await;
-    waited.map_err(|late| anyhow::anyhow!("{late}; last: {}", shown(last.as_ref())))
+    let found = wait(&format!("{} {name}", K::kind(&())), PATIENCE, look).await;
+    found.map_err(|late| anyhow::anyhow!("{late}; last: {}", shown(last.as_ref())))
 }
 
 /// What can be told of an object in a line.
@@ -192,6 +192,6 @@ where
         last.clone_from(&seen);
         seen.is_none().then_some(())
     };
-    let waited = wait(&format!("the end of {} {name}", K::kind(&())), PATIENCE, look).await;
-    waited.map_err(|late| anyhow::anyhow!("{late}; last: {}", shown(last.as_ref())))
+    let found = wait(&format!("the end of {} {name}", K::kind(&())), PATIENCE, look).await;
+    found.map_err(|late| anyhow::anyhow!("{late}; last: {}", shown(last.as_ref())))
 }

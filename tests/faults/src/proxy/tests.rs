@@ -26,7 +26,7 @@ where
     Client::new(tower::service_fn(answer), "default")
 }
 
-async fn client(proxy: &Proxy) -> Client {
+fn client(proxy: &Proxy) -> Client {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let mut config = Config::new(format!("http://{}", proxy.address()).parse().unwrap());
     config.default_retry = false;
@@ -45,10 +45,7 @@ fn all(fault: Fault) -> Vec<Rule> {
 async fn what_no_rule_hits_passes_and_is_recorded() {
     let (upstream, _) = server();
     let proxy = Proxy::start(upstream, 1).await.unwrap();
-    assert_eq!(
-        write(&client(&proxy).await).await.unwrap(),
-        "{\"path\":\"/api/v1/namespaces/a/configmaps/b\"}"
-    );
+    assert_eq!(write(&client(&proxy)).await.unwrap(), "{\"path\":\"/api/v1/namespaces/a/configmaps/b\"}");
     let entries = proxy.record().entries();
     assert_eq!((entries.len(), entries[0].code, entries[0].call.number), (1, Some(200), 1));
 }
@@ -66,7 +63,7 @@ async fn a_crash_is_before_after_commit_or_after_the_answer() {
             Box::pin(async {})
         }));
         proxy.rules(all(Fault::Crash(moment)));
-        assert_eq!(write(&client(&proxy).await).await.is_ok(), answered, "{moment:?}");
+        assert_eq!(write(&client(&proxy)).await.is_ok(), answered, "{moment:?}");
         died.wait_for(|dead| *dead).await.unwrap();
         assert_eq!(count.load(Ordering::SeqCst), reaches, "{moment:?}");
     }
@@ -76,7 +73,7 @@ async fn a_crash_is_before_after_commit_or_after_the_answer() {
 async fn answers_are_made_up_and_cut_off() {
     let (upstream, count) = server();
     let proxy = Proxy::start(upstream, 1).await.unwrap();
-    let client = client(&proxy).await;
+    let client = client(&proxy);
     for (code, committed) in [(409, false), (429, false), (500, true)] {
         count.store(0, Ordering::SeqCst);
         proxy.rules(all(Fault::Answer { code, retry_after: Some(1), committed }));
@@ -93,7 +90,7 @@ async fn a_held_call_goes_on_when_it_is_let_go_also_without_its_process() {
     let (upstream, count) = server();
     let proxy = Proxy::start(upstream, 1).await.unwrap();
     proxy.rules(all(Fault::Hold));
-    let client = client(&proxy).await;
+    let client = client(&proxy);
     let asks = tokio::spawn(async move { write(&client).await });
     while proxy.record().entries().is_empty() {
         tokio::task::yield_now().await;
@@ -112,7 +109,7 @@ async fn a_cut_off_server_answers_reads_only() {
     let (upstream, count) = server();
     let proxy = Proxy::start(upstream, 1).await.unwrap();
     proxy.cut(true);
-    let client = client(&proxy).await;
+    let client = client(&proxy);
     assert!(client.request_text(Request::get("/version").body(Vec::new()).unwrap()).await.is_ok());
     let asks = tokio::spawn({
         let client = client.clone();
