@@ -9,14 +9,17 @@ use kube::{Api, Client, Resource, ResourceExt};
 use serde_json::json;
 use yunting_crds::names::{SliceKind, slice};
 use yunting_crds::{Hall, SliceRecord, VirtualDataCenter, labels};
+use yunting_faults::call::Kind;
+use yunting_faults::plan::{Fault, Match, Rule};
 use yunting_faults::record::Entry;
 use yunting_lab::manifests::{self, Variables};
+use yunting_tests::apiserver::wait;
 
 use super::away::ready;
 use super::controllers::Controllers;
 use super::dump::Names;
 use super::life::Life;
-use super::world::{BUREAU, World, until};
+use super::world::{BUREAU, PATIENCE, World, until};
 
 /// Two VDCs with their halls.
 struct Two<'a> {
@@ -169,7 +172,7 @@ async fn set_aside(world: &World) -> anyhow::Result<DynamicObject> {
     let probe = Patch::Merge(json!({"metadata": {"labels": {"yunting.io/probe": "x"}}}));
     let dry = PatchParams { dry_run: true, ..PatchParams::default() };
     let ceased = async || namespaces.patch("yunting-system", &dry, &probe).await.ok().map(drop);
-    yunting_tests::apiserver::wait("the policy to cease", super::world::PATIENCE, ceased).await?;
+    wait("the policy to cease", PATIENCE, ceased).await?;
     Ok(binding)
 }
 
@@ -180,11 +183,23 @@ pub fn record(world: &mut World) -> anyhow::Result<()> {
         let records: Api<SliceRecord> = Api::all(controller(world).await?);
         let name = slice(SliceKind::Vdc, &two.other);
         let before = records.get(&name).await?;
+        let way = &two.both.site.own_end;
+        // It stays as it is until it is let be put right.
+        way.rules(vec![Rule::new(Match::kind(Kind::Write).path("/slicerecords/"), Fault::Hold).times(1)]);
+        let since = way.record().entries().len();
         // The other's record says that the first is to go.
         let patch = json!({"spec": {"vdc": {"desired": "Absent", "source": {"uid": two.own}}}});
         records.patch(&name, &PatchParams::default(), &Patch::Merge(patch)).await?;
-        until(records.clone(), &name, |r: &SliceRecord| r.spec == before.spec).await?;
+        let held = async || way.record().entries()[since..].iter().any(|e| e.fault.is_some()).then_some(());
+        wait("the record to be put right", PATIENCE, held).await?;
         two.both.quiet(std::time::Duration::from_secs(2)).await?;
+        let place = format!("-{}", &two.own[..8]);
+        let entries = way.record().entries();
+        let touched = |e: &&Entry| e.call.kind == Kind::Write && e.call.path.contains(&place);
+        let touched: Vec<String> = entries[since..].iter().filter(touched).map(Entry::to_string).collect();
+        ensure!(touched.is_empty(), "a broken record reached another VDC:\n{}", touched.join("\n"));
+        way.release();
+        until(records.clone(), &name, |r: &SliceRecord| r.spec == before.spec).await?;
         two.end(async |two| {
             let vdcs: Api<VirtualDataCenter> = Api::namespaced(world.hub.client().clone(), BUREAU);
             ensure!(vdcs.get("own").await?.metadata.deletion_timestamp.is_none());
