@@ -110,6 +110,7 @@ pub fn hall_label(world: &mut World) -> anyhow::Result<()> {
         let services: Api<Service> = Api::namespaced(client.clone(), &place);
         let maps: Api<ConfigMap> = Api::namespaced(client, &place);
         let name = two.deployment("own").await?;
+        until(services.clone(), &name, |_| true).await?;
         let one = relabel(&services, &name, &[(labels::HALL_UID, &thief)]).await?;
         // With both labels the object says in full that it is the other's.
         let mine =

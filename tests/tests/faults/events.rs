@@ -40,7 +40,7 @@ fn every_watch(both: &Controllers, fault: Option<WatchFault>) {
     }
 }
 
-/// The whole life is lived, step by step, while all views stand still; each is let go on when the step was asked for.
+/// Much is asked for while all views stand still; then they go on.
 async fn stale(life: &Life<'_>, course: &Course) -> anyhow::Result<()> {
     let revision = async |client: &kube::Client| -> anyhow::Result<u64> {
         let request = http::Request::get("/api/v1/namespaces?limit=1").body(Vec::new())?;
@@ -55,8 +55,7 @@ async fn stale(life: &Life<'_>, course: &Course) -> anyhow::Result<()> {
     life.create().await?;
     life.resize("3").await?;
     life.controllers.ways().iter().for_each(|way| way.thaw());
-    life.resize("2").await?;
-    life.stands(&course["create"]).await?;
+    life.stands(&course["resize"]).await?;
     life.end().await?;
     life.stands(&course["rest"]).await
 }
