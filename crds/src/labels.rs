@@ -28,6 +28,10 @@ pub const ADMISSION_OPEN: &str = "open";
 pub const ACCESS: &str = "yunting.io/access";
 /// On a site's hub namespace: which site it is.
 pub const SITE: &str = "yunting.io/site";
+/// Annotation on a ResourceQuota: which limits are being lowered, and since when each lowered one holds.
+pub const LIMITS: &str = "yunting.io/limits";
+/// Annotation on a closed namespace: since when, in seconds, while its closing is not complete.
+pub const CLOSING: &str = "yunting.io/closing";
 /// Annotation: hash of what was last applied, so that an unchanged object is not written again.
 pub const DESIRED_HASH: &str = "yunting.io/desired-hash";
 /// Annotation on a copied Secret: keyed hash of its content.

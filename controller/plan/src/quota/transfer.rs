@@ -17,9 +17,18 @@ pub struct Held {
     pub confirmed: Amounts,
     /// Kept for recovery as last written.
     pub reserved: Amounts,
+    /// The site has seen what was last written. Until then it may be about to enforce it, so it is not taken back:
+    /// what was written before a second word would be known to nobody.
+    pub settled: bool,
 }
 
 impl Held {
+    /// What it may be enforcing on its way to `hard`.
+    fn bound(&self, kind: Kind, hard: u64) -> u64 {
+        let (written, confirmed) = (self.written.amount(kind), self.confirmed.amount(kind));
+        confirmed.max(if self.settled { written.min(hard) } else { written })
+    }
+
     fn at_most(&self, kind: Kind) -> u64 {
         self.written.amount(kind).max(self.confirmed.amount(kind)).saturating_add(self.reserved.amount(kind))
     }
@@ -51,7 +60,7 @@ fn taken(kind: Kind, targets: &[(String, Share)], held: &BTreeMap<String, Held>)
         match target {
             // The reserve is a number of ours alone: it shrinks the moment we write it.
             Some(share) => {
-                let hard = h.confirmed.amount(kind).max(h.written.amount(kind).min(share.hard.amount(kind)));
+                let hard = h.bound(kind, share.hard.amount(kind));
                 hard.saturating_add(h.reserved.amount(kind).min(share.reserved.amount(kind)))
             }
             None => h.at_most(kind),
@@ -61,7 +70,7 @@ fn taken(kind: Kind, targets: &[(String, Share)], held: &BTreeMap<String, Held>)
 }
 
 fn one(kind: Kind, target: &Share, held: Option<&Held>, free: &mut u64, share: &mut Share) {
-    let none = Held::default();
+    let none = Held { settled: true, ..Held::default() };
     let held = held.unwrap_or(&none);
     let mut grow = |from: u64, to: u64| {
         let more = to.saturating_sub(from).min(*free);
@@ -70,8 +79,8 @@ fn one(kind: Kind, target: &Share, held: Option<&Held>, free: &mut u64, share: &
     };
     let (hard, reserved) = (target.hard.amount(kind), target.reserved.amount(kind));
     // Growing starts from what is bound already, so that nothing is counted twice.
-    let bound = held.confirmed.amount(kind).max(held.written.amount(kind).min(hard));
-    share.hard.set(kind, grow(bound, hard));
+    let next = grow(held.bound(kind, hard), hard);
+    share.hard.set(kind, if held.settled { next } else { next.max(held.written.amount(kind)) });
     let kept = grow(held.reserved.amount(kind).min(reserved), reserved);
     if kept > 0 || target.reserved.get(kind).is_some() {
         share.reserved.set(kind, kept);
@@ -101,13 +110,85 @@ mod tests {
     #[test]
     fn a_taker_waits_for_the_giver_to_confirm() {
         let targets = names(split(&cpu(20), 2, &Reserve::None));
-        let full = Held { written: cpu(20), confirmed: cpu(20), reserved: Amounts::new() };
+        let full = Held { written: cpu(20), confirmed: cpu(20), settled: true, ..Held::default() };
         let first = step(&cpu(20), &targets, &BTreeMap::from([("s0".to_owned(), full)]));
         assert_eq!(first[0].1.hard.amount(Kind::Cpu), 10);
         assert_eq!(first[1].1.hard.amount(Kind::Cpu), 0);
-        let shrunk = Held { written: cpu(10), confirmed: cpu(10), reserved: Amounts::new() };
+        let shrunk = Held { written: cpu(10), confirmed: cpu(10), settled: true, ..Held::default() };
         let second = step(&cpu(20), &targets, &BTreeMap::from([("s0".to_owned(), shrunk)]));
         assert_eq!(second[1].1.hard.amount(Kind::Cpu), 10);
+    }
+
+    #[test]
+    fn a_promise_that_the_site_has_not_seen_is_not_taken_back() {
+        let targets = names(split(&cpu(20), 2, &Reserve::None));
+        let grown = Held { written: cpu(15), confirmed: cpu(10), settled: false, ..Held::default() };
+        let other = Held { written: cpu(5), confirmed: cpu(5), settled: true, ..Held::default() };
+        let held = BTreeMap::from([("s0".to_owned(), grown.clone()), ("s1".to_owned(), other)]);
+        let next = step(&cpu(20), &targets, &held);
+        assert_eq!((next[0].1.hard.amount(Kind::Cpu), next[1].1.hard.amount(Kind::Cpu)), (15, 5));
+        let seen = Held { confirmed: cpu(15), settled: true, ..grown };
+        let next = step(&cpu(20), &targets, &BTreeMap::from([("s0".to_owned(), seen)]));
+        assert_eq!((next[0].1.hard.amount(Kind::Cpu), next[1].1.hard.amount(Kind::Cpu)), (10, 5));
+    }
+
+    /// A site: what it was last told, what it acts on, what it enforces, what it says it enforces.
+    #[derive(Debug, Clone, Default)]
+    struct Site {
+        told: u64,
+        acts: u64,
+        enforces: u64,
+        says: u64,
+        said: u64,
+        sees: bool,
+    }
+
+    impl Site {
+        fn held(&self) -> Held {
+            Held { written: cpu(self.told), confirmed: cpu(self.said), settled: self.sees, ..Held::default() }
+        }
+    }
+
+    proptest! {
+        /// Whatever the quota becomes and in whatever order hub and sites act, the sum of what is enforced stays within
+        /// the largest quota since all of it was last confirmed.
+        #[test]
+        fn sites_never_enforce_more_than_the_quota(
+            moves in proptest::collection::vec((0usize..4, 0usize..3, 0u64..60), 1..120),
+        ) {
+            let mut sites = vec![Site { sees: true, ..Site::default() }; 3];
+            let (mut quota, mut most) = (30, 30);
+            for (act, i, amount) in moves {
+                match act {
+                    0 => {
+                        if amount < 40 { quota = amount }
+                        most = most.max(quota);
+                        let held = sites.iter().enumerate().map(|(i, s)| (format!("s{i}"), s.held())).collect();
+                        let targets = names(split(&cpu(quota), 3, &Reserve::None));
+                        for (site, (_, share)) in sites.iter_mut().zip(step(&cpu(quota), &targets, &held)) {
+                            let hard = share.hard.amount(Kind::Cpu);
+                            site.sees &= hard == site.told;
+                            site.told = hard;
+                        }
+                    }
+                    1 => sites[i].acts = sites[i].told,
+                    2 => {
+                        sites[i].enforces = sites[i].acts;
+                        sites[i].says = sites[i].acts;
+                    }
+                    _ => {
+                        // What it says is never less than what it enforces or is about to.
+                        sites[i].said = sites[i].says.max(sites[i].acts);
+                        sites[i].sees = sites[i].acts == sites[i].told;
+                    }
+                }
+                let sum: u64 = sites.iter().map(|s| s.enforces).sum();
+                prop_assert!(sum <= most, "{sum} above {most}: {sites:?}");
+                if sites.iter().all(|s| s.sees && s.enforces == s.told && s.said == s.told) && sum <= quota {
+                    most = quota;
+                }
+            }
+        }
     }
 
     proptest! {
@@ -117,9 +198,9 @@ mod tests {
         fn never_above_the_quota(quota in 0u64..1000, sites in 1usize..5, confirmed in proptest::collection::vec(0u64..300, 5), leaving in 0u64..300) {
             let targets = names(split(&cpu(quota), sites, &Reserve::Full));
             let mut held: BTreeMap<String, Held> = (0..sites).map(|i| {
-                (format!("s{i}"), Held { written: cpu(confirmed[i]), confirmed: cpu(confirmed[i]), reserved: Amounts::new() })
+                (format!("s{i}"), Held { written: cpu(confirmed[i]), confirmed: cpu(confirmed[i]), settled: true, ..Held::default() })
             }).collect();
-            held.insert("gone".into(), Held { written: cpu(leaving), confirmed: cpu(leaving), reserved: Amounts::new() });
+            held.insert("gone".into(), Held { written: cpu(leaving), confirmed: cpu(leaving), settled: true, ..Held::default() });
             let before: u64 = held.values().map(|h| h.at_most(Kind::Cpu)).sum();
             prop_assume!(before <= quota);
             let next = step(&cpu(quota), &targets, &held);

@@ -5,27 +5,45 @@ use serde_json::Value;
 use yunting_crds::labels;
 use yunting_crds::vdc::LifecycleState;
 
-/// Value of the label `yunting.io/admission`.
+use crate::quota::shrink::Shown;
+
+/// What the label `yunting.io/admission` says, and whether that is through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Admission {
     /// Nothing that runs is created here.
     Closed,
+    /// The label says closed since this second, but an API server may not act by it yet, and what was on its way in
+    /// may still be here.
+    Closing(i64),
     /// Workloads are admitted.
     Open,
 }
 
 impl Admission {
-    /// As written in the label and in status.
-    pub fn as_str(self) -> &'static str {
+    /// As written in the label.
+    pub fn label(self) -> &'static str {
         match self {
-            Self::Closed => labels::ADMISSION_CLOSED,
+            Self::Closed | Self::Closing(_) => labels::ADMISSION_CLOSED,
             Self::Open => labels::ADMISSION_OPEN,
         }
     }
 
-    /// What a label says; anything unknown is closed.
-    pub fn from_label(text: Option<&str>) -> Self {
-        if text == Some(labels::ADMISSION_OPEN) { Self::Open } else { Self::Closed }
+    /// As told in status.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Closing(_) => "closing",
+            _ => self.label(),
+        }
+    }
+
+    /// What label and annotation say; anything unknown is closed.
+    pub fn read(label: Option<&str>, closing: Option<&str>) -> Self {
+        match (label, closing) {
+            (Some(labels::ADMISSION_OPEN), _) => Self::Open,
+            // A moment that cannot be read is one long ago: everything in the namespace is older.
+            (_, Some(since)) => Self::Closing(since.parse().unwrap_or(i64::MAX)),
+            _ => Self::Closed,
+        }
     }
 }
 
@@ -92,7 +110,7 @@ pub fn admission(state: LifecycleState, policies: Result<(), &str>, facts: &Fact
     if facts.quota == QuotaSeen::Missing {
         reasons.push("it has no ResourceQuota".to_owned());
     }
-    if facts.now == Admission::Closed {
+    if facts.now != Admission::Open {
         if facts.quota == QuotaSeen::Unconfirmed {
             reasons.push("the API server does not enforce its ResourceQuota yet".to_owned());
         }
@@ -114,7 +132,9 @@ pub fn quota_seen(observed: Option<&Value>) -> QuotaSeen {
     else {
         return QuotaSeen::Unconfirmed;
     };
-    let enforced = spec.iter().all(|(k, v)| hard.get(k) == Some(v) && used.contains_key(k));
+    // A limit that is being lowered is none yet, whatever the numbers say.
+    let lowering = !Shown::read(observed).lowering().is_empty();
+    let enforced = !lowering && spec.iter().all(|(k, v)| hard.get(k) == Some(v) && used.contains_key(k));
     if enforced && hard.len() == spec.len() { QuotaSeen::Confirmed } else { QuotaSeen::Unconfirmed }
 }
 
@@ -159,19 +179,39 @@ mod tests {
     }
 
     #[test]
+    fn closing_is_closed_that_is_not_through_yet() {
+        let table = [
+            (Some("open"), Some("7"), Admission::Open),
+            (Some("closed"), Some("7"), Admission::Closing(7)),
+            (None, Some("odd"), Admission::Closing(i64::MAX)),
+            (Some("closed"), None, Admission::Closed),
+            (Some("ajar"), None, Admission::Closed),
+        ];
+        for (label, closing, expected) in table {
+            assert_eq!(Admission::read(label, closing), expected);
+        }
+        assert_eq!((Admission::Closing(7).label(), Admission::Closing(7).as_str()), ("closed", "closing"));
+    }
+
+    #[test]
     fn a_quota_counts_only_when_the_server_shows_it_enforced() {
         let hard = json!({"pods": "4"});
+        let with = |marks: &str| {
+            let annotations = json!({labels::LIMITS: marks});
+            json!({"metadata": {"annotations": annotations}, "spec": {"hard": hard},
+                "status": {"hard": hard, "used": {"pods": "0"}}})
+        };
         let table = [
             (json!({"spec": {"hard": hard}}), QuotaSeen::Unconfirmed),
             (json!({"spec": {"hard": hard}, "status": {"hard": hard}}), QuotaSeen::Unconfirmed),
             (
-                json!({"spec": {"hard": hard}, "status": {"hard": {"pods": "3"}, "used": {"pods": "0"}}}),
+                json!({"metadata": {"annotations": {labels::LIMITS: "{}"}}, "spec": {"hard": hard},
+                    "status": {"hard": {"pods": "3"}, "used": {"pods": "0"}}}),
                 QuotaSeen::Unconfirmed,
             ),
-            (
-                json!({"spec": {"hard": hard}, "status": {"hard": hard, "used": {"pods": "0"}}}),
-                QuotaSeen::Confirmed,
-            ),
+            (with(r#"{"pods":"frozen@9"}"#), QuotaSeen::Unconfirmed),
+            (with(r#"{"pods":"7@1"}"#), QuotaSeen::Confirmed),
+            (with("{}"), QuotaSeen::Confirmed),
         ];
         for (observed, expected) in table {
             assert_eq!(quota_seen(Some(&observed)), expected, "{observed}");

@@ -20,7 +20,7 @@ pub fn object(slice: &ValidVdcSlice, namespace: &ValidNamespace, admission: Admi
     let mut all = slice.owner.labels();
     let mut put = |k: &str, v: &str| all.insert(k.to_owned(), v.to_owned());
     put(labels::ACCESS, namespace.access.as_str());
-    put(labels::ADMISSION, admission.as_str());
+    put(labels::ADMISSION, admission.label());
     for mode in ["enforce", "audit", "warn"] {
         put(&format!("pod-security.kubernetes.io/{mode}"), "restricted");
         put(&format!("pod-security.kubernetes.io/{mode}-version"), POD_SECURITY_VERSION);
@@ -31,7 +31,11 @@ pub fn object(slice: &ValidVdcSlice, namespace: &ValidNamespace, admission: Admi
     if slice.load_balancer {
         put(LOAD_BALANCER, "allowed");
     }
-    let metadata =
-        ObjectMeta { name: Some(namespace.at_site.clone()), labels: Some(all), ..ObjectMeta::default() };
+    let annotations = match admission {
+        Admission::Closing(since) => Some([(labels::CLOSING.to_owned(), since.to_string())].into()),
+        Admission::Open | Admission::Closed => None,
+    };
+    let name = Some(namespace.at_site.clone());
+    let metadata = ObjectMeta { name, labels: Some(all), annotations, ..ObjectMeta::default() };
     Object::new(&Namespace { metadata, ..Namespace::default() })
 }

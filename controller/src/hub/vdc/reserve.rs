@@ -154,7 +154,9 @@ fn held(seen: &Seen) -> BTreeMap<String, Held> {
         let share = share_of(&slice.spec);
         let hard = slice.status.iter().flat_map(|s| &s.namespaces).filter_map(|n| n.hard.amounts().ok());
         let confirmed = hard.fold(Amounts::new(), |sum, a| sum.plus(&a));
-        (site.clone(), Held { written: share.hard, confirmed, reserved: share.reserved })
+        let observed = slice.status.as_ref().and_then(|s| s.observed_generation);
+        let settled = observed == slice.metadata.generation;
+        (site.clone(), Held { written: share.hard, confirmed, reserved: share.reserved, settled })
     };
     seen.slices.iter().map(held).collect()
 }
