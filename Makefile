@@ -24,10 +24,10 @@ check: ## format, lints, unit tests: no server, no root, minutes
 	tests/suites.sh format lint unit
 
 test: ## everything CI runs, with the time of each suite and its bound (root, for the lab)
-	tests/suites.sh format build lint unit rules tools schema policies faults lab
+	tests/suites.sh format build lint unit rules tools schema policies faults storms lab
 
-soak: ## the suites on real servers and sites three times over, faults at every write: a flaky pass is a failure (root)
-	tests/suites.sh build tools schema policies lab faults-full schema policies lab faults schema policies lab faults
+soak: ## the suites on real servers and sites three times over, faults and storms in full: a flaky pass is a failure (root)
+	tests/suites.sh build tools schema policies lab faults-full storms-full schema policies lab faults storms schema policies lab faults storms
 
 generate: ## write anew what is generated: CRDs, samples
 	$(CARGO) run --locked --quiet -p yunting-crds --bin crdgen -- crds/yaml

@@ -28,6 +28,8 @@ bound() {
     policies) echo 300 ;;
     faults) echo 420 ;;
     faults-full) echo 3600 ;;
+    storms) echo 180 ;;
+    storms-full) echo 1800 ;;
     lab) echo 600 ;;
     *) echo "suites.sh: no suite is called '$1'" >&2; exit 2 ;;
   esac
@@ -47,6 +49,8 @@ command_of() {
     policies) echo "$cargo test --locked --workspace --test policies" ;;
     faults) echo "$cargo test --locked --workspace --test faults" ;;
     faults-full) echo "env YUNTING_FAULTS=full $cargo test --locked --workspace --test faults" ;;
+    storms) echo "$cargo test --locked --workspace --test storms" ;;
+    storms-full) echo "env YUNTING_STORMS=full $cargo test --locked --workspace --test storms" ;;
     lab) echo "$cargo test --locked --workspace --test lab" ;;
   esac
 }
@@ -89,7 +93,7 @@ for name in "$@"; do bound "$name" > /dev/null || exit 2; done
 need "$cargo" "install Rust with rustup; rust-toolchain.toml names the version, rustup fetches it"
 need git "install git: a suite reads which files are tracked"
 case " $* " in
-  *" schema "* | *" policies "* | *" faults"* | *" lab "* | *" tools "*)
+  *" schema "* | *" policies "* | *" faults"* | *" storms"* | *" lab "* | *" tools "*)
     need go "install Go 1.26 or later: Kubernetes and etcd are built from source with it" ;;
 esac
 

@@ -88,7 +88,27 @@ pub enum Watched {
     Ours,
     /// All, because a name that somebody else has must be seen.
     All,
+    /// All, because each costs quota; those that carry Yunting's label are kept, the others only shown as [`News`].
+    Counted,
 }
+
+/// What a watch of a counted kind shows, whoever made the object.
+#[derive(Debug, Clone, Copy)]
+pub enum News<'a> {
+    /// A LIST begins.
+    Begin,
+    /// The LIST holds this object.
+    Listed(&'a DynamicObject),
+    /// The LIST has ended: what it did not hold is gone.
+    End,
+    /// An object came or changed.
+    Came(&'a DynamicObject),
+    /// An object went.
+    Went(&'a DynamicObject),
+}
+
+/// Takes the news of counted kinds.
+pub type Tally = Arc<dyn Fn(&ApiKind, News<'_>) + Send + Sync>;
 
 #[derive(Default)]
 struct Index {
@@ -145,12 +165,13 @@ pub struct Children {
 
 impl Children {
     /// Starts one watch per kind. `touched` is called with each object that came, changed or went, and with what
-    /// it was before if it changed hands.
+    /// it was before if it changed hands; `tally` with every object of a counted kind, before `touched`.
     pub fn start(
         client: &Client,
         kinds: &[(ApiKind, Watched)],
         metrics: &Arc<Metrics>,
         stop: &CancellationToken,
+        tally: &Tally,
         touched: impl Fn(&Child) + Clone + Send + 'static,
     ) -> Self {
         let (sender, waiting) = watch::channel(kinds.len());
@@ -162,6 +183,7 @@ impl Children {
                 index: index.clone(),
                 metrics: metrics.clone(),
                 waiting: sender.clone(),
+                tally: (*watched == Watched::Counted).then(|| tally.clone()),
                 touched: touched.clone(),
             };
             let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource(kind));
@@ -169,7 +191,7 @@ impl Children {
                 Watched::Ours => {
                     watcher::Config::default().labels(&format!("{}={}", labels::MANAGED_BY, labels::MANAGER))
                 }
-                Watched::All => watcher::Config::default(),
+                Watched::All | Watched::Counted => watcher::Config::default(),
             };
             let config = config.timeout(WATCH_SECONDS);
             let stop = stop.clone();
@@ -247,6 +269,7 @@ struct Follower<F> {
     index: Arc<RwLock<Index>>,
     metrics: Arc<Metrics>,
     waiting: Arc<watch::Sender<usize>>,
+    tally: Option<Tally>,
     touched: F,
 }
 
@@ -257,21 +280,28 @@ impl<F: Fn(&Child)> Follower<F> {
         let mut first = true;
         loop {
             match stream.try_next().await {
-                Ok(Some(Event::Init)) => listed.clear(),
+                Ok(Some(Event::Init)) => {
+                    self.tell(News::Begin);
+                    listed.clear();
+                }
                 Ok(Some(Event::InitApply(object))) => {
-                    let child = Child::of(&self.kind, object);
-                    listed.insert(child.key.clone());
-                    self.put(child);
+                    self.tell(News::Listed(&object));
+                    listed.extend(self.put(object));
                 }
                 Ok(Some(Event::InitDone)) => {
+                    self.tell(News::End);
                     self.drop_unlisted(&listed);
                     listed = HashSet::new();
                     if std::mem::take(&mut first) {
                         self.waiting.send_modify(|left| *left = left.saturating_sub(1));
                     }
                 }
-                Ok(Some(Event::Apply(object))) => self.put(Child::of(&self.kind, object)),
+                Ok(Some(Event::Apply(object))) => {
+                    self.tell(News::Came(&object));
+                    self.put(object);
+                }
                 Ok(Some(Event::Delete(object))) => {
+                    self.tell(News::Went(&object));
                     let last = Child::of(&self.kind, object);
                     self.remove(&last.key, last.version);
                 }
@@ -284,7 +314,29 @@ impl<F: Fn(&Child)> Follower<F> {
         }
     }
 
-    fn put(&self, child: Child) {
+    fn tell(&self, news: News<'_>) {
+        if let Some(tally) = &self.tally {
+            tally(&self.kind, news);
+        }
+    }
+
+    /// Keeps an object that is to be kept; its key, if it was.
+    fn put(&self, object: DynamicObject) -> Option<Key> {
+        let ours = object.labels().get(labels::MANAGED_BY).is_some_and(|by| by == labels::MANAGER);
+        if self.tally.is_some() && !ours {
+            // It may have been ours until its label was taken.
+            let version = object.resource_version().and_then(|v| v.parse().ok()).unwrap_or_default();
+            let key = Key { kind: self.kind.clone(), namespace: object.namespace(), name: object.name_any() };
+            self.remove(&key, version);
+            return None;
+        }
+        let child = Child::of(&self.kind, object);
+        let key = child.key.clone();
+        self.keep(child);
+        Some(key)
+    }
+
+    fn keep(&self, child: Child) {
         let child = Arc::new(child);
         let old = self.write(|index| index.put(child.clone()));
         // A changed label wakes the one it was taken from, too.

@@ -23,6 +23,8 @@ pub struct Metrics {
     pub leader: IntGauge,
     /// Switches between API servers.
     pub switches: IntCounterVec,
+    /// Objects removed because they stood above a limit, by its key, or came into a closed namespace (`closed`).
+    pub swept: IntCounterVec,
 }
 
 impl Metrics {
@@ -59,6 +61,11 @@ impl Metrics {
                 "Switches between API servers",
                 &["cluster"],
             )?,
+            swept: counter(
+                "yunting_swept_total",
+                "Objects removed because they stood above a limit, or came into a closed namespace",
+                &["resource"],
+            )?,
         };
         metrics.register()?;
         Ok(metrics)
@@ -72,7 +79,8 @@ impl Metrics {
         self.registry.register(Box::new(self.silent_watches.clone()))?;
         self.registry.register(Box::new(self.queue.clone()))?;
         self.registry.register(Box::new(self.leader.clone()))?;
-        self.registry.register(Box::new(self.switches.clone()))
+        self.registry.register(Box::new(self.switches.clone()))?;
+        self.registry.register(Box::new(self.swept.clone()))
     }
 
     /// The text that `/metrics` answers.

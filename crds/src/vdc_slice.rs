@@ -97,7 +97,7 @@ pub struct VdcSliceStatus {
     /// Generation of the slice the status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`, `QuotaEnforced`, `NetworkIsolated`, `VolumesEncrypted`, `TransportEncrypted`, `Gone`.
+    /// `Ready`, `Frozen`, `QuotaEnforced`, `NetworkIsolated`, `VolumesEncrypted`, `TransportEncrypted`, `Gone`.
     #[serde(default)]
     #[schemars(schema_with = "common::conditions")]
     pub conditions: Vec<Condition>,
@@ -118,10 +118,10 @@ pub struct SliceNamespaceStatus {
     /// Name at the site.
     #[schemars(length(max = 63))]
     pub namespace: String,
-    /// `open` or `closed`.
+    /// `open`, `closing` (nothing new is wanted, but something may still come in) or `closed`.
     #[schemars(length(max = 15))]
     pub admission: String,
-    /// Limit that the API server enforces (`status.hard`).
+    /// At most what the API server enforces, now or until a limit that is being lowered holds.
     #[serde(default)]
     pub hard: Quota,
     /// Used by the API server's count.

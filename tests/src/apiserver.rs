@@ -127,6 +127,12 @@ impl ApiServer {
         &self.client
     }
 
+    /// A kubeconfig with a certificate for that user and group, as a program of ours takes it.
+    pub fn kubeconfig_of(&self, user: &str, group: &str) -> anyhow::Result<Value> {
+        let pair = self.keys.authority.issue(&Subject::client(user).group(group))?;
+        Ok(self.keys.kubeconfig(self.ports.server, &pair))
+    }
+
     /// What the programs wrote, the end of each.
     pub fn logs(&self) -> String {
         self.processes.iter().map(Process::tail).collect()

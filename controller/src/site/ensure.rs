@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::Value;
+use yunting_crds::labels;
 use yunting_plan::object::{Key, Object};
 use yunting_plan::scope::{Refused, Scope};
+use yunting_plan::vdc::admission::Admission;
 
 use super::memory::Standing;
 use super::world::World;
@@ -55,10 +57,19 @@ pub(super) fn standing(world: &World, object: &Object) -> Standing {
     world.memory.standing(&world.children, object)
 }
 
-/// A label of what is there under a key, written or seen.
-pub(super) fn label(world: &World, key: &Key, name: &str) -> Option<String> {
-    let value = world.memory.value(&world.children, key)?;
-    value.pointer("/metadata/labels")?.get(name)?.as_str().map(str::to_owned)
+/// Whether a namespace admits workloads, by what was last written or seen.
+pub(super) fn admission(world: &World, namespace: &str) -> Admission {
+    world
+        .memory
+        .value(&world.children, &namespace_key(namespace))
+        .map_or(Admission::Closed, |v| admission_of(&v))
+}
+
+/// The same of a namespace as it was seen.
+pub(super) fn admission_of(namespace: &Value) -> Admission {
+    let text =
+        |field: &str, name: &str| namespace.pointer(&format!("/metadata/{field}"))?.get(name)?.as_str();
+    Admission::read(text("labels", labels::ADMISSION), text("annotations", labels::CLOSING))
 }
 
 /// A label of a child.
@@ -66,28 +77,28 @@ pub(super) fn label_of(value: &Value, name: &str) -> Option<String> {
     value.pointer("/metadata/labels")?.get(name)?.as_str().map(str::to_owned)
 }
 
-fn labels(child: &Child) -> BTreeMap<String, String> {
+fn labels_of(child: &Child) -> BTreeMap<String, String> {
     let labels = child.value().pointer("/metadata/labels").cloned();
     labels.and_then(|l| serde_json::from_value(l).ok()).unwrap_or_default()
 }
 
-/// Makes one object stand.
+/// Makes one object stand; the version that this made, if it had to be written.
 pub(super) async fn one(
     world: &World,
     manager: &'static str,
     scope: &Scope,
     object: &Object,
-) -> Result<(), Error> {
+) -> Result<Option<u64>, Error> {
     let there = match standing(world, object) {
-        Standing::Stands => return Ok(()),
+        Standing::Stands => return Ok(None),
         Standing::Deleting => return Err(Error::Leaving(Box::new(object.key.clone()))),
         Standing::Missing => None,
-        Standing::Differs(child) => Some(labels(&child)),
+        Standing::Differs(child) => Some(labels_of(&child)),
     };
     scope.check(object, there.as_ref())?;
     let written = world.ends.writer.apply(manager, object).await?;
     world.memory.remember(object, written.metadata.resource_version.as_deref());
-    Ok(())
+    Ok(written.metadata.resource_version.and_then(|v| v.parse().ok()))
 }
 
 /// Makes objects stand, some at a time; what comes after waits for all of them. One that fails keeps none of the
@@ -100,8 +111,8 @@ pub(super) async fn all(
 ) -> Result<(), Error> {
     // Gathered first: a stream over the closure itself would tie the whole reconcile to its lifetimes.
     let writes: Vec<_> = objects.iter().map(|object| one(world, manager, scope, object)).collect();
-    let done: Vec<Result<(), Error>> = stream::iter(writes).buffer_unordered(CONCURRENCY).collect().await;
-    done.into_iter().collect()
+    let done: Vec<_> = stream::iter(writes).buffer_unordered(CONCURRENCY).collect().await;
+    done.into_iter().try_for_each(|one| one.map(drop))
 }
 
 /// Removes children; those on their way out already are let be.

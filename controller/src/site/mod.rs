@@ -1,7 +1,7 @@
 //! The site's controllers: they make one site's slices true, also while the hub is away.
 //!
 //! `mirror` copies slices into records; `vdc` and `hall` act on records alone and leave what they have to say in
-//! the `outbox`; `report` tells the hub how the site is. Deletion is said by a slice, never concluded from its absence.
+//! the `outbox`; `sweep` removes what stands above a limit; `report` tells the hub how the site is. Deletion is said by a slice, never concluded from its absence.
 
 mod door;
 mod ensure;
@@ -12,6 +12,8 @@ mod orphans;
 mod outbox;
 mod report;
 mod review;
+mod sweep;
+mod usage;
 mod vdc;
 mod world;
 
@@ -56,6 +58,7 @@ struct Queues {
     vdcs: Queue<Name>,
     halls: Queue<Name>,
     outbox: Queue<Name>,
+    sweep: Queue<Name>,
     report: Queue<Name>,
 }
 
@@ -111,18 +114,20 @@ async fn work(
     let (vdcs_waker, vdcs) = queue("site-vdc");
     let (halls_waker, halls) = queue("site-hall");
     let (outbox_waker, outbox) = queue("site-status");
+    let (sweep_waker, sweep) = queue("site-sweep");
     let (report_waker, report) = queue("site-report");
     let wakers = Wakers {
         mirror: mirror_waker,
         vdcs: vdcs_waker,
         halls: halls_waker,
         outbox: outbox_waker,
+        sweep: sweep_waker,
         report: report_waker,
     };
     let world = World::start(site, ends, context, wakers, stop).await?;
     readiness.set(true);
     tracing::info!("caches of the site are filled");
-    run_queues(Arc::new(world), Queues { mirror, vdcs, halls, outbox, report }, stop).await;
+    run_queues(Arc::new(world), Queues { mirror, vdcs, halls, outbox, sweep, report }, stop).await;
     if stop.is_cancelled() {
         // The queues ended because they were asked to: who asked goes on with the orderly stop.
         std::future::pending::<()>().await;
@@ -146,6 +151,7 @@ async fn run_queues(world: Arc<World>, queues: Queues, stop: &CancellationToken)
         () = reconcile!(queues.vdcs, vdc) => (),
         () = reconcile!(queues.halls, hall) => (),
         () = reconcile!(queues.outbox, outbox) => (),
+        () = reconcile!(queues.sweep, sweep) => (),
         () = reconcile!(queues.report, report) => (),
         () = report::beat::beat(world.clone()) => (),
         () = report::canary::watch_over(world.clone()) => (),

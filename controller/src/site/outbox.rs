@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde_json::{Value, json};
+use yunting_crds::vdc_slice::SliceNamespaceStatus;
 use yunting_crds::{HallSlice, HallSliceStatus, VdcSlice, VdcSliceStatus};
 
 use super::world::{Name, World};
@@ -59,15 +60,23 @@ impl Outbox {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What was last said of a slice.
+    fn last(&self, world: &World, name: &str) -> Option<Status> {
+        let wanted = self.inner().wanted.get(name).cloned();
+        wanted.or_else(|| standing(world, name).and_then(|(_, _, status)| status))
+    }
+
     /// The conditions last said of a slice, for the times in them.
     pub(super) fn before(&self, world: &World, name: &str) -> Vec<Condition> {
-        if let Some(status) = self.inner().wanted.get(name) {
-            return status.conditions().to_vec();
+        self.last(world, name).map(|s| s.conditions().to_vec()).unwrap_or_default()
+    }
+
+    /// What was last said of a VDC's namespaces.
+    pub(super) fn namespaces(&self, world: &World, name: &str) -> Vec<SliceNamespaceStatus> {
+        match self.last(world, name) {
+            Some(Status::Vdc(status)) => status.namespaces,
+            _ => Vec::new(),
         }
-        standing(world, name)
-            .and_then(|(_, _, status)| status)
-            .map(|s| s.conditions().to_vec())
-            .unwrap_or_default()
     }
 
     /// Says it, if it is new.

@@ -11,7 +11,7 @@ use k8s_openapi::api::admissionregistration::v1::{
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{
-    ConfigMap, LimitRange, Namespace, Node, PersistentVolumeClaim, ResourceQuota, Secret, Service,
+    ConfigMap, LimitRange, Namespace, Node, PersistentVolumeClaim, Pod, ResourceQuota, Secret, Service,
     ServiceAccount,
 };
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -33,8 +33,11 @@ use super::memory::Memory;
 use super::outbox::Outbox;
 use super::report::canary::Canary;
 use super::review::Review;
+use super::usage::Usage;
+use super::vdc::closing::Closings;
+use super::vdc::limits::Lowering;
 use crate::cache::{Cache, Cached};
-use crate::children::{Child, Children, Watched};
+use crate::children::{Child, Children, Tally, Watched};
 use crate::context::Context;
 use crate::hub_client::Servers;
 use crate::queue::Waker;
@@ -43,7 +46,10 @@ use crate::writer::Writer;
 /// Time for which changes of objects are gathered before what they belong to is worked on again.
 const GATHER: Duration = Duration::from_millis(50);
 
-/// Key of a queue: a slice's name, a VDC's or hall's uid, or nothing for the report.
+/// Time for which creations are gathered before limits are looked at: a fraction of what an excess may last.
+const GATHER_USE: Duration = Duration::from_millis(20);
+
+/// Key of a queue: a slice's name, a VDC's or hall's uid, a namespace, or nothing for the report.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Name(pub(super) String);
 
@@ -64,6 +70,8 @@ pub(super) struct Wakers {
     pub(super) halls: Waker<Name>,
     /// By name of the slice: its status is due at the hub.
     pub(super) outbox: Waker<Name>,
+    /// By namespace: what is in it is held against its limits.
+    pub(super) sweep: Waker<Name>,
     /// One key only.
     pub(super) report: Waker<Name>,
 }
@@ -90,6 +98,9 @@ impl Wakers {
     }
 
     fn child(&self, child: &Child) {
+        if let ("ResourceQuota", Some(namespace)) = (child.key.kind.kind, &child.key.namespace) {
+            self.sweep.wake_after(Name(namespace.clone()), GATHER_USE);
+        }
         match (&child.hall_uid, &child.vdc_uid) {
             (Some(hall), _) => self.halls.wake_after(Name(hall.clone()), GATHER),
             (None, Some(vdc)) => self.vdcs.wake_after(Name(vdc.clone()), GATHER),
@@ -134,6 +145,12 @@ pub(super) struct World {
     pub(super) doors: Doors,
     /// What is still to be said again since the start.
     pub(super) review: Review,
+    /// Everything that costs quota in the namespaces of VDCs.
+    pub(super) usage: Arc<Usage>,
+    /// Namespaces that this process has closed or found closing.
+    pub(super) closings: Closings,
+    /// Limits that are being lowered, and since when.
+    pub(super) lowering: Lowering,
     /// Statuses on their way to the hub.
     pub(super) outbox: Outbox,
     /// Version of the site's Kubernetes.
@@ -162,13 +179,13 @@ fn kinds(serves_routes: bool) -> Vec<(ApiKind, Watched)> {
         (api_kind::<ServiceAccount>(), Watched::Ours),
         (api_kind::<ConfigMap>(), Watched::Ours),
         (api_kind::<Secret>(), Watched::Ours),
-        (api_kind::<Service>(), Watched::Ours),
+        (api_kind::<Service>(), Watched::Counted),
         (api_kind::<Deployment>(), Watched::Ours),
         (api_kind::<StatefulSet>(), Watched::Ours),
-        (api_kind::<PersistentVolumeClaim>(), Watched::Ours),
+        (api_kind::<PersistentVolumeClaim>(), Watched::Counted),
         (api_kind::<PodDisruptionBudget>(), Watched::Ours),
         (api_kind::<HorizontalPodAutoscaler>(), Watched::Ours),
-        (api_kind::<k8s_openapi::api::core::v1::Pod>(), Watched::Ours),
+        (api_kind::<Pod>(), Watched::Counted),
     ];
     if serves_routes {
         kinds.push((HTTP_ROUTE, Watched::Ours));
@@ -243,7 +260,9 @@ impl World {
             }
         });
         let memory = Arc::new(Memory::default());
-        let children = Children::start(own, &kinds(serves_routes), &context.metrics, stop, {
+        let usage = Arc::new(Usage::default());
+        let tally = tally(w.clone(), usage.clone());
+        let children = Children::start(own, &kinds(serves_routes), &context.metrics, stop, &tally, {
             let (w, records, memory) = (w.clone(), records.clone(), memory.clone());
             move |child: &Child| {
                 memory.seen(child);
@@ -322,6 +341,9 @@ impl World {
             memory,
             doors: Doors::default(),
             review,
+            usage,
+            closings: Closings::default(),
+            lowering: Lowering::default(),
             outbox: Outbox::default(),
             version,
             serves_routes,
@@ -351,6 +373,15 @@ impl World {
     pub(super) fn halls_of(&self, vdc_uid: &str) -> Vec<Arc<SliceRecord>> {
         halls_of(&self.records, vdc_uid)
     }
+}
+
+/// Counts what costs, and has a namespace looked at when more is there.
+fn tally(w: Wakers, usage: Arc<Usage>) -> Tally {
+    Arc::new(move |kind, news| {
+        if let Some(namespace) = usage.seen(kind, news) {
+            w.sweep.wake_after(Name(namespace), GATHER_USE);
+        }
+    })
 }
 
 fn halls_of(records: &Cache<SliceRecord>, vdc_uid: &str) -> Vec<Arc<SliceRecord>> {

@@ -39,6 +39,8 @@ fn site_controller() -> Identity {
             "patch apps/deployments app",
             "create apps/statefulsets app",
             "delete /pods app",
+            "delete batch/cronjobs app",
+            "delete apps/replicasets app",
             "create /pods yunting-canary",
             "patch gateway.networking.k8s.io/httproutes app",
             "patch yunting.io/slicerecords",
@@ -59,6 +61,7 @@ fn site_controller() -> Identity {
             "update coordination.k8s.io/leases kube-system",
             "patch /nodes",
             "create apps/daemonsets app",
+            "patch batch/jobs app",
             "impersonate /users",
         ],
     }

@@ -25,8 +25,11 @@ pub(super) fn status(world: &World, seen: &Seen, outcome: &Outcome) -> VdcStatus
     let now = world.context.now();
     let generation = seen.vdc.metadata.generation;
     let released_at = released_at(seen, &before, &now.0.to_string());
-    let mut statements =
-        vec![outcome.scheduled.clone(), frozen(seen), deletable(world, seen, released_at.as_deref())];
+    let mut statements = vec![
+        outcome.scheduled.clone(),
+        frozen(seen, outcome),
+        deletable(world, seen, released_at.as_deref()),
+    ];
     let ready = match &outcome.stuck {
         Some(stuck) => stuck.clone(),
         None => overall(seen, outcome, READY),
@@ -101,16 +104,18 @@ fn site_status(seen: &Seen, site: &str, slice: &VdcSlice) -> VdcSiteStatus {
     }
 }
 
-fn frozen(seen: &Seen) -> Statement {
-    match seen.vdc.spec.lifecycle.state {
-        LifecycleState::Active => say(FROZEN, State::False, reason::LIFECYCLE, ""),
-        state => say(
-            FROZEN,
-            State::True,
-            reason::LIFECYCLE,
-            format!("spec.lifecycle.state is {state:?}: nothing new is admitted"),
-        ),
+/// Frozen is what every site says it is, not what was asked.
+fn frozen(seen: &Seen, outcome: &Outcome) -> Statement {
+    let state = seen.vdc.spec.lifecycle.state;
+    if state == LifecycleState::Active {
+        return say(FROZEN, State::False, reason::LIFECYCLE, "");
     }
+    let sites = overall(seen, outcome, FROZEN);
+    if sites.state != State::True {
+        return sites;
+    }
+    let text = format!("spec.lifecycle.state is {state:?}: nothing new is admitted");
+    say(FROZEN, State::True, reason::LIFECYCLE, text)
 }
 
 /// When `Released` was first seen; taken back with it.

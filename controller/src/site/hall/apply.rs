@@ -126,9 +126,7 @@ fn exists(world: &World, valid: &Valid, name: &str) -> bool {
 
 fn open(world: &World, name: &str) -> bool {
     let child = world.children.get(&namespace_key(name));
-    child.is_some_and(|c| {
-        Admission::from_label(label_of(&c.value(), labels::ADMISSION).as_deref()) == Admission::Open
-    })
+    child.is_some_and(|c| ensure::admission_of(&c.value()) == Admission::Open)
 }
 
 async fn remove_orphans(

@@ -11,7 +11,7 @@ use kube::core::Request;
 use tokio::sync::Notify;
 use yunting_crds::conditions::{State, Statement, reason};
 use yunting_crds::labels;
-use yunting_plan::object::{Key, api_kind};
+use yunting_plan::object::Object;
 
 use super::enforced;
 use crate::site::world::{Name, World};
@@ -100,28 +100,24 @@ pub(crate) async fn watch_over(world: Arc<World>) {
 }
 
 async fn ask(world: &World) -> Seen {
+    let pod = Object::new(&pod());
     for (index, client) in world.ends.own.each().iter().enumerate() {
         let writer = Writer::new(client.clone(), world.context.metrics.clone());
-        if let Err(why) = refused(&writer).await {
+        if let Err(why) = refused(&writer, &pod).await {
             return Seen::NotEnforced(format!("API server {index} of the site: {why}"));
         }
     }
     Seen::Enforced
 }
 
-async fn refused(writer: &Writer) -> Result<(), String> {
-    let key = Key {
-        kind: api_kind::<Pod>(),
-        namespace: Some(labels::CANARY_NAMESPACE.to_owned()),
-        name: "canary".to_owned(),
-    };
+/// Whether one API server refuses this object, as a dry run, by the policy of closed namespaces and nothing else.
+pub(in crate::site) async fn refused(writer: &Writer, object: &Object) -> Result<(), String> {
+    let key = &object.key;
     let params = PostParams { dry_run: true, ..PostParams::default() };
-    let body = serde_json::to_vec(&pod()).map_err(|e| e.to_string())?;
-    let request = Request::new(crate::writer::path(&key)).create(&params, body).map_err(|e| e.to_string())?;
-    match writer.raw(&key, "dry-run", request).await {
-        Ok(_) => {
-            Err(format!("a pod in {} was accepted: policy {POLICY} does not act", labels::CANARY_NAMESPACE))
-        }
+    let body = object.body.to_string().into_bytes();
+    let request = Request::new(crate::writer::path(key)).create(&params, body).map_err(|e| e.to_string())?;
+    match writer.raw(key, "dry-run", request).await {
+        Ok(_) => Err(format!("{key} was accepted: policy {POLICY} does not act")),
         Err(crate::writer::Error::Change { source: kube::Error::Api(status), .. })
             if status.message.contains(POLICY) =>
         {

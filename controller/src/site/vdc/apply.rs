@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use kube::ResourceExt;
 use yunting_crds::labels;
@@ -12,10 +13,12 @@ use yunting_plan::scope::Scope;
 use yunting_plan::vdc::access::{self, Residents};
 use yunting_plan::vdc::admission::{Admission, Decision, Facts, QuotaSeen, admission, quota_seen};
 use yunting_plan::vdc::cidr::Network;
-use yunting_plan::vdc::{SiteFacts, Stage, Staged, ValidVdcSlice, namespace, vdc_objects};
+use yunting_plan::vdc::{SiteFacts, Stage, Staged, ValidVdcSlice, namespace, quota, vdc_objects};
 
-use super::{Error, MANAGER};
+use super::limits::{self, Steps};
+use super::{Error, MANAGER, closing};
 use crate::children::Child;
+use crate::queue::Next;
 use crate::site::ensure::{self, namespace_key};
 use crate::site::memory::Standing;
 use crate::site::world::World;
@@ -29,7 +32,24 @@ pub(super) struct Done {
     pub(super) stopped: Option<orphans::TooMany>,
     /// Namespaces that are no longer asked for and are kept, closed.
     pub(super) left_over: BTreeSet<String>,
+    /// Namespaces that are not closed to the end, and what is waited for.
+    pub(super) closing: BTreeMap<String, String>,
+    /// Some limit is on its way down.
+    pub(super) lowering: bool,
 }
+
+impl Done {
+    /// When to look again, for what no watch shows.
+    pub(super) fn next(&self, world: &World) -> Next {
+        match world.closings.next(self.closing.keys()) {
+            Next::Wait if self.lowering => Next::After(LOOK),
+            next => next,
+        }
+    }
+}
+
+/// Time after which a limit that does not come down is looked at again, to say so.
+const LOOK: Duration = Duration::from_secs(11);
 
 /// Carries out one slice.
 pub(super) async fn apply(world: &World, slice: &ValidVdcSlice) -> Result<Done, Error> {
@@ -40,7 +60,8 @@ pub(super) async fn apply(world: &World, slice: &ValidVdcSlice) -> Result<Done, 
     let withdrawn = pass.withdraw().await;
     pass.close_what_must(&mut now).await?;
     withdrawn?;
-    let objects = vdc_objects(slice, &pass.facts, &now);
+    let steps = limits::steps(world, slice, &now).await;
+    let objects = pass.objects(&now, &steps);
     for stage in [Stage::Namespaces, Stage::Isolation, Stage::Limits, Stage::Openings, Stage::Access] {
         let some: Vec<&Object> = objects.iter().filter(|s| s.stage == stage).map(|s| &s.object).collect();
         ensure::all(world, MANAGER, &pass.scope, &some).await?;
@@ -48,8 +69,11 @@ pub(super) async fn apply(world: &World, slice: &ValidVdcSlice) -> Result<Done, 
     let decisions = pass.decide(&objects, &now, true);
     pass.open_what_may(&decisions).await?;
     let left_over = pass.close_left_over().await?;
+    let closing = pass.settle(&left_over).await?;
     let stopped = pass.remove_orphans(&objects).await?;
-    Ok(Done { decisions, stopped, left_over })
+    let lowering = steps.unfinished();
+    steps.result()?;
+    Ok(Done { decisions, stopped, left_over, closing, lowering })
 }
 
 struct Pass<'a> {
@@ -67,7 +91,18 @@ impl Pass<'_> {
     }
 
     fn label(&self, name: &str) -> Admission {
-        Admission::from_label(ensure::label(self.world, &namespace_key(name), labels::ADMISSION).as_deref())
+        ensure::admission(self.world, name)
+    }
+
+    /// What is to stand now: every object as planned, the limits as far as they have come.
+    fn objects(&self, now: &BTreeMap<String, Admission>, steps: &Steps) -> Vec<Staged> {
+        let mut all = vdc_objects(self.slice, &self.facts, now);
+        for n in &self.slice.namespaces {
+            let Some(step) = steps.by_namespace.get(&n.at_site) else { continue };
+            let object = quota::object(self.slice, n, &step.limits);
+            all.iter_mut().filter(|s| s.object.key == object.key).for_each(|s| s.object = object.clone());
+        }
+        all
     }
 
     /// Judges every namespace by how its objects stand.
@@ -145,9 +180,14 @@ impl Pass<'_> {
         let objects = vdc_objects(self.slice, &self.facts, now);
         for (name, decision) in self.decide(&objects, now, false) {
             let Decision::Closed(reasons) = decision else { continue };
-            if now.insert(name.clone(), Admission::Closed) == Some(Admission::Open) {
-                tracing::warn!(namespace = name, reasons = reasons.join("; "), "namespace is closed");
-                self.write(&name, Admission::Closed).await?;
+            if now.get(&name) != Some(&Admission::Open) {
+                continue;
+            }
+            tracing::warn!(namespace = name, reasons = reasons.join("; "), "namespace is closed");
+            let closing = Admission::Closing(self.world.context.timestamp().as_second());
+            now.insert(name.clone(), closing);
+            if let Some(version) = self.write(&name, closing).await? {
+                self.world.closings.closed(&name, version);
             }
         }
         Ok(())
@@ -156,16 +196,31 @@ impl Pass<'_> {
     async fn open_what_may(&self, decisions: &BTreeMap<String, Decision>) -> Result<(), Error> {
         for (name, decision) in decisions {
             if *decision == Decision::Open {
+                self.world.closings.forget(name);
                 self.write(name, Admission::Open).await?;
             }
         }
         Ok(())
     }
 
-    async fn write(&self, name: &str, admission: Admission) -> Result<(), Error> {
-        let Some(n) = self.slice.namespaces.iter().find(|n| n.at_site == name) else { return Ok(()) };
+    /// Writes a namespace's label; the version that this made, if it had to be written.
+    async fn write(&self, name: &str, admission: Admission) -> Result<Option<u64>, Error> {
+        let Some(n) = self.slice.namespaces.iter().find(|n| n.at_site == name) else { return Ok(None) };
         let object = namespace::object(self.slice, n, admission);
-        ensure::one(self.world, MANAGER, &self.scope, &object).await.map_err(Error::from)
+        Ok(ensure::one(self.world, MANAGER, &self.scope, &object).await?)
+    }
+
+    /// Brings every closing to its end that has not come to it.
+    async fn settle(&self, left_over: &BTreeSet<String>) -> Result<BTreeMap<String, String>, Error> {
+        let mut closing = BTreeMap::new();
+        for name in self.slice.namespaces.iter().map(|n| &n.at_site).chain(left_over) {
+            if let Admission::Closing(at) = self.label(name)
+                && let Some(why) = closing::settle(self.world, name, at).await?
+            {
+                closing.insert(name.clone(), why);
+            }
+        }
+        Ok(closing)
     }
 
     /// A namespace that the slice no longer names is closed and kept: what is in it may be data.

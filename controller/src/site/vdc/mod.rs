@@ -1,7 +1,10 @@
 //! A VDC at the site: observe → validate → plan → apply by stages, then admission → status. A VDC that is to be
-//! `Absent` is taken away backwards in [`teardown`].
+//! `Absent` is taken away backwards in [`teardown`]. A lowered limit takes steps of its own, in [`limits`], and so does
+//! the closing of a namespace, in [`closing`].
 
 mod apply;
+pub(in crate::site) mod closing;
+pub(in crate::site) mod limits;
 mod observe;
 mod status;
 mod teardown;
@@ -29,7 +32,7 @@ pub(super) enum Error {
     #[error("cannot remove what the VDC no longer needs")]
     Remove(#[from] writer::Error),
     /// What is left could not be asked.
-    #[error("cannot list the pods of namespace {namespace}")]
+    #[error("cannot list what is in namespace {namespace}")]
     List {
         /// Which namespace.
         namespace: String,
@@ -63,7 +66,7 @@ pub(super) async fn reconcile(world: &World, name: &Name) -> Result<Next, Error>
         world.memory.forget_vdc(seen.uid());
         let result = teardown::run(world, &seen).await;
         status::gone(world, &seen, &result);
-        return result.map(|left| left.next());
+        return result.map(|left| left.next(world));
     }
     let valid = validate::validate(&seen);
     let done = match &valid {
@@ -74,5 +77,5 @@ pub(super) async fn reconcile(world: &World, name: &Name) -> Result<Next, Error>
     if world.memory.is_news(seen.uid(), seen.generation()) {
         seen.wake_halls(world);
     }
-    done.map(|_| Next::Wait)
+    done.map(|done| done.next(world))
 }

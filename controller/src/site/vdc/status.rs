@@ -2,25 +2,25 @@
 
 use std::fmt::Write as _;
 
+use yunting_crds::VdcSliceStatus;
 use yunting_crds::common::Quota;
 use yunting_crds::conditions::{
-    GONE, NETWORK_ISOLATED, QUOTA_ENFORCED, READY, State, Statement, TRANSPORT_ENCRYPTED, VOLUMES_ENCRYPTED,
-    conditions, reason, say,
+    FROZEN, GONE, NETWORK_ISOLATED, QUOTA_ENFORCED, READY, State, Statement, TRANSPORT_ENCRYPTED,
+    VOLUMES_ENCRYPTED, conditions, reason, say,
 };
 use yunting_crds::site::NetworkKind;
-use yunting_crds::vdc::Transport;
+use yunting_crds::vdc::{LifecycleState, Transport};
 use yunting_crds::vdc_slice::SliceNamespaceStatus;
-use yunting_crds::{VdcSliceStatus, labels};
-use yunting_plan::object::{Key, api_kind};
+use yunting_plan::quota::shrink::{self, Hard};
 use yunting_plan::vdc::admission::{Admission, Decision, QuotaSeen, quota_seen};
-use yunting_plan::vdc::{Invalid, ValidNamespace, ValidVdcSlice, quota};
+use yunting_plan::vdc::{Invalid, ValidVdcSlice, quota};
 
-use super::Error;
 use super::apply::Done;
 use super::observe::Seen;
 use super::teardown::Left;
+use super::{Error, limits};
 use crate::error::chain;
-use crate::site::ensure::{self, namespace_key};
+use crate::site::ensure;
 use crate::site::outbox::Status;
 use crate::site::world::World;
 
@@ -32,11 +32,16 @@ pub(super) fn status(
     done: &Result<Done, Error>,
 ) {
     let (statements, namespaces) = match valid {
-        Err(invalid) => (vec![say(READY, State::False, reason::INVALID, invalid.to_string())], Vec::new()),
+        Err(invalid) => {
+            // What is enforced goes on being enforced: the hub counts on what is said of it here.
+            let stands = world.outbox.namespaces(world, &seen.name);
+            (vec![say(READY, State::False, reason::INVALID, invalid.to_string())], stands)
+        }
         Ok(slice) => {
-            let namespaces: Vec<Shown> = slice.namespaces.iter().map(|n| Shown::of(world, n)).collect();
+            let namespaces = shown(world, slice, done);
             let statements = vec![
                 ready(slice, &namespaces, done),
+                frozen(world, slice, done),
                 enforced(&namespaces),
                 isolated(slice),
                 volumes(slice),
@@ -55,9 +60,9 @@ pub(super) fn gone(world: &World, seen: &Seen, result: &Result<Left, Error>) {
             say(GONE, State::True, reason::AS_ASKED, "nothing of the VDC is left at this site"),
             say(READY, State::False, reason::DELETING, "gone from this site"),
         ],
-        Ok(Left::Waiting(what) | Left::Pods(what)) => vec![
-            say(GONE, State::False, reason::DELETING, what.clone()),
-            say(READY, State::False, reason::DELETING, what.clone()),
+        Ok(left) => vec![
+            say(GONE, State::False, reason::DELETING, left.text()),
+            say(READY, State::False, reason::DELETING, left.text()),
         ],
         Err(error) => vec![
             say(GONE, State::False, reason::APPLY_FAILED, chain(error)),
@@ -82,34 +87,46 @@ fn put(world: &World, seen: &Seen, statements: &[Statement], namespaces: Vec<Sli
 struct Shown {
     status: SliceNamespaceStatus,
     quota: QuotaSeen,
+    lowering: Option<String>,
     over: Option<String>,
 }
 
+/// Every namespace, those that are kept though no longer asked for too: their limits still count.
+fn shown(world: &World, slice: &ValidVdcSlice, done: &Result<Done, Error>) -> Vec<Shown> {
+    let asked = slice.namespaces.iter().map(|n| {
+        let target = quota::target(slice, n);
+        Shown::of(world, n.name.as_str(), &n.at_site, Some(&target))
+    });
+    let kept = done.iter().flat_map(|d| &d.left_over).map(|at_site| {
+        let name = at_site.strip_prefix(&format!("{}-", slice.owner.vdc)).unwrap_or(at_site);
+        let name = name.rsplit_once('-').map_or(name, |(name, _)| name);
+        Shown::of(world, name, at_site, None)
+    });
+    asked.chain(kept).take(NAMESPACES).collect()
+}
+
+/// Most namespaces in a status; the field's bound.
+const NAMESPACES: usize = 8;
+
 impl Shown {
-    fn of(world: &World, n: &ValidNamespace) -> Self {
-        let key = Key {
-            kind: api_kind::<k8s_openapi::api::core::v1::ResourceQuota>(),
-            namespace: Some(n.at_site.clone()),
-            name: quota::QUOTA.to_owned(),
-        };
-        let value = world.memory.value(&world.children, &key);
-        let (hard, used) = value.as_deref().map(quota::read).unwrap_or_default();
+    fn of(world: &World, name: &str, at_site: &str, target: Option<&Hard>) -> Self {
+        let key = quota::key(at_site);
+        // The watch's own word: what was written and has not come back says nothing of what is enforced.
+        let seen = world.children.get(&key).map(|c| c.value());
+        let used = seen.as_ref().map(quota::used).unwrap_or_default();
+        let hard = quota::amounts(&limits::at_most(world, at_site, target));
         let over = used.first_above(&hard).map(|e| {
-            format!(
-                "{}: {} {} used, {} allowed",
-                n.name,
-                e.kind,
-                e.kind.print(e.asked),
-                e.kind.print(e.limit)
-            )
+            format!("{name}: {} {} used, {} allowed", e.kind, e.kind.print(e.asked), e.kind.print(e.limit))
         });
+        let current = world.memory.value(&world.children, &key);
         Self {
-            quota: quota_seen(value.as_deref()),
+            quota: quota_seen(current.as_deref()),
+            lowering: current.and_then(|v| world.lowering.why(at_site, &shrink::Shown::read(&v))),
             over,
             status: SliceNamespaceStatus {
-                name: n.name.to_string(),
-                namespace: n.at_site.clone(),
-                admission: label(world, &n.at_site).as_str().to_owned(),
+                name: name.to_owned(),
+                namespace: at_site.to_owned(),
+                admission: ensure::admission(world, at_site).as_str().to_owned(),
                 hard: Quota::from_amounts(&hard),
                 used: Quota::from_amounts(&used),
             },
@@ -117,8 +134,26 @@ impl Shown {
     }
 }
 
-fn label(world: &World, namespace: &str) -> Admission {
-    Admission::from_label(ensure::label(world, &namespace_key(namespace), labels::ADMISSION).as_deref())
+/// True only when nothing can come into any namespace any more and nothing has that was on its way.
+fn frozen(world: &World, slice: &ValidVdcSlice, done: &Result<Done, Error>) -> Statement {
+    if slice.state == LifecycleState::Active {
+        return say(FROZEN, State::False, reason::LIFECYCLE, "");
+    }
+    let not = |text: String| say(FROZEN, State::False, reason::IN_PROGRESS, text);
+    let done = match done {
+        Ok(done) => done,
+        Err(error) => return not(chain(error)),
+    };
+    let closing = done.closing.iter().map(|(name, why)| format!("namespace {name} is being closed: {why}"));
+    let open = slice.namespaces.iter().map(|n| &n.at_site).filter(|name| {
+        !done.closing.contains_key(*name) && ensure::admission(world, name) != Admission::Closed
+    });
+    let all: Vec<String> =
+        closing.chain(open.map(|name| format!("namespace {name} is being closed"))).collect();
+    if all.is_empty() {
+        return say(FROZEN, State::True, reason::LIFECYCLE, "every API server refuses what is new");
+    }
+    not(all.join("; "))
 }
 
 fn ready(slice: &ValidVdcSlice, namespaces: &[Shown], done: &Result<Done, Error>) -> Statement {
@@ -130,7 +165,7 @@ fn ready(slice: &ValidVdcSlice, namespaces: &[Shown], done: &Result<Done, Error>
         }
         Err(error) => return not(reason::APPLY_FAILED, chain(error)),
     };
-    if slice.state != yunting_crds::vdc::LifecycleState::Active {
+    if slice.state != LifecycleState::Active {
         return not(
             reason::LIFECYCLE,
             "the VDC is frozen or released: what runs goes on, nothing new is admitted".to_owned(),
@@ -164,6 +199,10 @@ fn enforced(namespaces: &[Shown]) -> Statement {
     if !over.is_empty() {
         let text = format!("{}; nothing is stopped, nothing grows", over.join("; "));
         return say(QUOTA_ENFORCED, State::False, reason::OVER_LIMIT, text);
+    }
+    let lowering: Vec<&str> = namespaces.iter().filter_map(|n| n.lowering.as_deref()).collect();
+    if !lowering.is_empty() {
+        return say(QUOTA_ENFORCED, State::False, reason::IN_PROGRESS, lowering.join("; "));
     }
     let missing: Vec<&str> = namespaces
         .iter()

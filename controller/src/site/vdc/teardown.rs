@@ -1,7 +1,7 @@
 //! A VDC goes backwards: closed first, then its halls, then every pod, then the namespaces with their policies.
 //! Network rules stand until the last pod is gone. Each wait names what it waits for.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,9 +13,10 @@ use yunting_crds::SliceRecord;
 use yunting_crds::common::Desired;
 use yunting_crds::labels;
 use yunting_plan::object::{Key, api_kind};
+use yunting_plan::vdc::admission::Admission;
 
-use super::Error;
 use super::observe::Seen;
+use super::{Error, closing};
 use crate::children::Child;
 use crate::queue::Next;
 use crate::site::ensure::{self, namespace_key};
@@ -38,14 +39,30 @@ pub(super) enum Left {
     Waiting(String),
     /// These pods are waited for.
     Pods(String),
+    /// Namespaces are being closed.
+    Closing(BTreeMap<String, String>),
 }
 
 impl Left {
     /// When to look again.
-    pub(super) fn next(&self) -> Next {
+    pub(super) fn next(&self, world: &World) -> Next {
         match self {
             Self::Nothing | Self::Waiting(_) => Next::Wait,
             Self::Pods(_) => Next::After(COUNT),
+            Self::Closing(names) => world.closings.next(names.keys()),
+        }
+    }
+
+    /// What is said of it.
+    pub(super) fn text(&self) -> String {
+        match self {
+            Self::Nothing => String::new(),
+            Self::Waiting(text) | Self::Pods(text) => text.clone(),
+            Self::Closing(names) => names
+                .iter()
+                .map(|(n, why)| format!("namespace {n} is being closed: {why}"))
+                .collect::<Vec<_>>()
+                .join("; "),
         }
     }
 }
@@ -55,6 +72,10 @@ pub(super) async fn run(world: &World, seen: &Seen) -> Result<Left, Error> {
     let namespaces = namespaces(world, seen.uid());
     for namespace in &namespaces {
         close(world, namespace).await?;
+    }
+    let closing = settle(world, &namespaces).await?;
+    if !closing.is_empty() {
+        return Ok(Left::Closing(closing));
     }
     let halls: Vec<String> =
         world.halls_of(seen.uid()).iter().filter(|r| !hall_gone(world, r)).map(|r| hall_name(r)).collect();
@@ -68,6 +89,10 @@ pub(super) async fn run(world: &World, seen: &Seen) -> Result<Left, Error> {
     let children: Vec<Arc<Child>> =
         namespaces.iter().filter_map(|n| world.children.get(&namespace_key(n))).collect();
     ensure::remove(world, &children).await?;
+    for name in &namespaces {
+        world.closings.forget(name);
+        world.lowering.forget(name);
+    }
     if namespaces.is_empty() {
         return Ok(Left::Nothing);
     }
@@ -125,12 +150,37 @@ fn some(names: &[String]) -> String {
 
 /// Closes a namespace that carries our labels, whatever the slice says of it.
 pub(super) async fn close(world: &World, name: &str) -> Result<(), writer::Error> {
-    let key = namespace_key(name);
-    if ensure::label(world, &key, labels::ADMISSION).is_none_or(|l| l == labels::ADMISSION_CLOSED) {
+    if ensure::admission(world, name) != Admission::Open {
         return Ok(());
     }
     tracing::info!(namespace = name, "namespace is closed: it is no longer asked for");
+    let key = namespace_key(name);
     world.memory.forget(&key);
-    let patch = json!({"metadata": {"labels": {labels::ADMISSION: labels::ADMISSION_CLOSED}}});
-    world.ends.writer.merge(&key, &patch).await.map(drop)
+    let since = world.context.timestamp().as_second().to_string();
+    let patch = json!({"metadata": {
+        "labels": {labels::ADMISSION: labels::ADMISSION_CLOSED},
+        "annotations": {labels::CLOSING: since},
+    }});
+    let written = world.ends.writer.merge(&key, &patch).await?;
+    if let Some(version) = written.metadata.resource_version.and_then(|v| v.parse().ok()) {
+        world.closings.closed(name, version);
+    }
+    Ok(())
+}
+
+/// Namespaces whose closing has not come to its end, and what each waits for.
+async fn settle(world: &World, namespaces: &BTreeSet<String>) -> Result<BTreeMap<String, String>, Error> {
+    let mut closing = BTreeMap::new();
+    for name in namespaces {
+        // The closing write may not have come back yet.
+        let at = match ensure::admission(world, name) {
+            Admission::Closing(at) => at,
+            Admission::Open => i64::MAX,
+            Admission::Closed => continue,
+        };
+        if let Some(why) = closing::settle(world, name, at).await? {
+            closing.insert(name.clone(), why);
+        }
+    }
+    Ok(closing)
 }

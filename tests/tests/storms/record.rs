@@ -1,0 +1,159 @@
+//! Every revision of every quota, pod and namespace of a site, as its etcd made them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures::{StreamExt, TryStreamExt};
+use k8s_openapi::api::core::v1::{Namespace, Pod, ResourceQuota};
+use kube::api::{ListParams, WatchEvent, WatchParams};
+use kube::core::DynamicObject;
+use kube::{Api, Client, ResourceExt};
+use tokio::task::JoinSet;
+use yunting_crds::labels;
+use yunting_plan::object::{ApiKind, api_kind};
+use yunting_plan::quota::shrink::Shown;
+use yunting_tests::apiserver::wait;
+
+use super::world::PATIENCE;
+
+/// What became of an object.
+#[derive(Debug, Clone)]
+pub enum What {
+    Quota(Shown),
+    Pod {
+        uid: String,
+    },
+    NoPod {
+        uid: String,
+    },
+    /// Whether the label says open.
+    Namespace {
+        open: bool,
+    },
+}
+
+/// One revision.
+#[derive(Debug, Clone)]
+pub struct Change {
+    pub revision: u64,
+    /// When it was heard of.
+    pub at: Instant,
+    pub namespace: String,
+    pub what: What,
+}
+
+/// The revisions of one site.
+#[derive(Default)]
+pub struct Log {
+    changes: Mutex<Vec<Change>>,
+    /// Version up to which each kind has been heard.
+    heard: Mutex<HashMap<&'static str, u64>>,
+}
+
+impl Log {
+    fn add(&self, change: Change) {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner).push(change);
+    }
+
+    fn heard(&self, kind: &'static str, version: u64) {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).insert(kind, version);
+    }
+
+    /// Everything so far in the order of the revisions.
+    pub fn changes(&self) -> Vec<Change> {
+        let mut all = self.changes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        all.sort_by_key(|c| c.revision);
+        all
+    }
+
+    /// Waits until everything up to now has been heard.
+    pub async fn catch_up(&self, client: &Client) -> anyhow::Result<()> {
+        let pods: Api<Pod> = Api::all(client.clone());
+        let now: u64 = pods
+            .list_metadata(&ListParams::default().limit(1))
+            .await?
+            .metadata
+            .resource_version
+            .unwrap()
+            .parse()?;
+        let look = async || {
+            let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+            (heard.len() == 3 && heard.values().all(|v| *v >= now)).then_some(())
+        };
+        wait("the record of a site", PATIENCE, look).await
+    }
+}
+
+/// Records until it is dropped.
+pub struct Recorder {
+    pub log: Arc<Log>,
+    _tasks: JoinSet<()>,
+}
+
+impl Recorder {
+    /// Begins with what is there.
+    pub async fn start(client: &Client) -> anyhow::Result<Self> {
+        let log = Arc::new(Log::default());
+        let mut tasks = JoinSet::new();
+        for kind in [api_kind::<ResourceQuota>(), api_kind::<Pod>(), api_kind::<Namespace>()] {
+            let api = all(client, &kind);
+            let list = api.list(&ListParams::default()).await?;
+            for object in &list.items {
+                note(&log, kind.kind, object, false);
+            }
+            let from = list.metadata.resource_version.unwrap_or_default();
+            tasks.spawn(follow(api, kind.kind, from, log.clone()));
+        }
+        Ok(Self { log, _tasks: tasks })
+    }
+}
+
+fn all(client: &Client, kind: &ApiKind) -> Api<DynamicObject> {
+    Api::all_with(client.clone(), &yunting_controller::writer::resource(kind))
+}
+
+/// Follows one kind from a version, through every event; a watch that ends goes on where it was.
+async fn follow(api: Api<DynamicObject>, kind: &'static str, mut from: String, log: Arc<Log>) {
+    loop {
+        let Ok(stream) = api.watch(&WatchParams::default(), &from).await else {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        let mut stream = stream.boxed();
+        while let Ok(Some(event)) = stream.try_next().await {
+            let version = match event {
+                WatchEvent::Added(o) | WatchEvent::Modified(o) => {
+                    note(&log, kind, &o, false);
+                    o.resource_version()
+                }
+                WatchEvent::Deleted(o) => {
+                    note(&log, kind, &o, true);
+                    o.resource_version()
+                }
+                WatchEvent::Bookmark(b) => Some(b.metadata.resource_version),
+                WatchEvent::Error(status) => panic!("a revision was lost: {status:?}"),
+            };
+            if let Some(version) = version {
+                log.heard(kind, version.parse().unwrap());
+                from = version;
+            }
+        }
+    }
+}
+
+fn note(log: &Log, kind: &str, object: &DynamicObject, gone: bool) {
+    let uid = object.uid().unwrap_or_default();
+    let what = match kind {
+        "ResourceQuota" => What::Quota(Shown::read(&serde_json::to_value(object).unwrap())),
+        "Pod" if gone || object.metadata.deletion_timestamp.is_some() => What::NoPod { uid },
+        "Pod" => What::Pod { uid },
+        _ => What::Namespace { open: object.labels().get(labels::ADMISSION).is_some_and(|l| l == "open") },
+    };
+    log.add(Change {
+        revision: object.resource_version().and_then(|v| v.parse().ok()).unwrap_or_default(),
+        at: Instant::now(),
+        namespace: object.namespace().unwrap_or_else(|| object.name_any()),
+        what,
+    });
+}
