@@ -8,20 +8,17 @@ use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
 use yunting_tests::apiserver::wait;
 
-use super::clients::Storm;
+use super::clients::{Deeds, Storm};
 use super::judge::closing;
 use super::record::{Change, Recorder, What};
-use super::world::{PATIENCE, World};
+use super::world::{PATIENCE, SiteEnd, World};
 
 pub fn under_load(world: &World) -> anyhow::Result<()> {
     world.runtime.block_on(async {
         let spec = |state| world.vdc(world.size.pods * 4, 0, state);
         let vdc = world.change(spec("Active")).await?;
         let namespaces = world.namespaces(&vdc);
-        let mut recorders = Vec::new();
-        for site in &world.sites {
-            recorders.push(Recorder::start(site.server.client()).await?);
-        }
+        let recorders = Recorder::all(world).await?;
         let storm = Storm::start(&world.people().await?, &namespaces, world.size.clients);
         let deeds = storm.deeds.clone();
         let busy = async || (deeds.created.load(Ordering::Relaxed) > world.size.clients * 2).then_some(());
@@ -38,16 +35,7 @@ pub fn under_load(world: &World) -> anyhow::Result<()> {
         ensure!(late == 0, "{late} creations were accepted after the VDC had said that it is frozen");
         for (site, recorder) in world.sites.iter().zip(&recorders) {
             recorder.log.catch_up(site.server.client()).await?;
-            let changes = recorder.log.changes();
-            let (came, went, removed) =
-                closing(&changes, &namespaces, &deeds.deleted.lock().unwrap().clone());
-            println!("{}: {removed} pods came while it closed and were removed", site.name);
-            ensure!(came.is_empty(), "in closed namespaces of {}: {came:?}", site.name);
-            ensure!(went.is_empty(), "removed though they were there before, at {}: {went:?}", site.name);
-            for namespace in &namespaces {
-                let services = services_after(site.server.client(), namespace, &changes).await?;
-                ensure!(services.is_empty(), "Services in closed {namespace}: {services:?}");
-            }
+            frozen(site, &recorder.log.changes(), &namespaces, &deeds).await?;
         }
         // And back: what was frozen works again.
         world.change(spec("Active")).await?;
@@ -57,6 +45,25 @@ pub fn under_load(world: &World) -> anyhow::Result<()> {
         again.stop().await;
         Ok(())
     })
+}
+
+/// Nothing is in a site's closed namespaces that came after the closing write, and nothing is gone that was before.
+async fn frozen(
+    site: &SiteEnd,
+    changes: &[Change],
+    namespaces: &[String],
+    deeds: &Deeds,
+) -> anyhow::Result<()> {
+    let deleted = deeds.deleted.lock().unwrap().clone();
+    let (came, went, removed) = closing(changes, namespaces, &deleted);
+    println!("{}: {removed} pods came while it closed and were removed", site.name);
+    ensure!(came.is_empty(), "in closed namespaces of {}: {came:?}", site.name);
+    ensure!(went.is_empty(), "removed though they were there before, at {}: {went:?}", site.name);
+    for namespace in namespaces {
+        let services = services_after(site.server.client(), namespace, changes).await?;
+        ensure!(services.is_empty(), "Services in closed {namespace}: {services:?}");
+    }
+    Ok(())
 }
 
 /// Services that were created after a namespace was last closed. Nothing changes a Service here: its version is that

@@ -51,7 +51,7 @@ fn trials(world: Option<&Arc<World>>) -> Vec<Trial> {
         let world = world.cloned();
         Trial::test(name, move || {
             let Some(world) = world else { return Ok(()) };
-            test(&world).map_err(|error| format!("{error:?}\n{}", world.tails()).into())
+            test(&world).map_err(|error| format!("{error:#}\n{}", world.tails()).into())
         })
     };
     tests.into_iter().map(trial).collect()

@@ -15,7 +15,7 @@ use yunting_plan::object::{ApiKind, api_kind};
 use yunting_plan::quota::shrink::Shown;
 use yunting_tests::apiserver::wait;
 
-use super::world::PATIENCE;
+use super::world::{PATIENCE, World};
 
 /// What became of an object.
 #[derive(Debug, Clone)]
@@ -92,8 +92,17 @@ pub struct Recorder {
 }
 
 impl Recorder {
+    /// One for each site.
+    pub async fn all(world: &World) -> anyhow::Result<Vec<Self>> {
+        let mut all = Vec::new();
+        for site in &world.sites {
+            all.push(Self::start(site.server.client()).await?);
+        }
+        Ok(all)
+    }
+
     /// Begins with what is there.
-    pub async fn start(client: &Client) -> anyhow::Result<Self> {
+    async fn start(client: &Client) -> anyhow::Result<Self> {
         let log = Arc::new(Log::default());
         let mut tasks = JoinSet::new();
         for kind in [api_kind::<ResourceQuota>(), api_kind::<Pod>(), api_kind::<Namespace>()] {

@@ -3,23 +3,24 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Pod, ResourceQuota};
 use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::api::{DeleteParams, ListParams, PostParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::json;
 use yunting_tests::apiserver::wait;
 
-use super::clients::{Storm, pod};
-use super::judge::replay;
+use super::clients::{Deeds, Storm, pod};
+use super::judge::{Verdict, replay};
 use super::record::Recorder;
-use super::world::{PATIENCE, World};
+use super::world::{PATIENCE, SiteEnd, World};
 
-/// How many of the slowest answers of a client an excess may last: seen, gathered, decided, removed and heard of
+/// How many times the slowest answer of a client an excess may last: seen, gathered, decided, removed and heard of
 /// are five; the rest is for a machine that does other things at the same time.
 const ANSWERS: u32 = 20;
 /// The account by which Kubernetes counts what is used.
@@ -29,60 +30,64 @@ pub fn limits_hold(world: &World) -> anyhow::Result<()> {
     world.runtime.block_on(async {
         let vdc = world.change(world.vdc(world.size.pods, 0, "Active")).await?;
         let namespaces = world.namespaces(&vdc);
-        let mut recorders = Vec::new();
-        for site in &world.sites {
-            recorders.push(Recorder::start(site.server.client()).await?);
-        }
-        let storm = Storm::start(&world.people().await?, &namespaces, world.size.clients);
-        let canary = Canary::start(world);
-        for round in 1..=world.size.rounds {
-            // Twice the same sum with other weights, then less of it: taken from one another, and given back.
-            let pods = if round % 3 == 0 { world.size.pods * 2 / 3 } else { world.size.pods };
-            world.change(world.vdc(pods, round, "Active")).await?;
-            change_policy(world, round).await?;
-        }
-        let deeds = storm.stop().await;
-        let (tried, let_in) = canary.stop().await;
-        ensure!(
-            tried > 0 && let_in == 0,
-            "{let_in} of {tried} pods came into a closed namespace while its policy changed"
-        );
+        let recorders = Recorder::all(world).await?;
+        let deeds = blow(world, &namespaces).await?;
         let refused = deeds.refused.load(Ordering::Relaxed);
-        println!(
-            "{} created, {refused} refused, slowest answer {:?}",
-            deeds.created.load(Ordering::Relaxed),
-            deeds.slowest()
-        );
+        let created = deeds.created.load(Ordering::Relaxed);
+        println!("{created} created, {refused} refused, slowest answer {:?}", deeds.slowest());
         ensure!(refused > 0, "the storm never reached a limit");
-        let share = world.size.pods / world.sites.len() as u64;
+        let most = deeds.slowest() * ANSWERS;
         for (site, recorder) in world.sites.iter().zip(&recorders) {
-            let judged = async || {
-                recorder.log.catch_up(site.server.client()).await.ok()?;
-                let deleted = deeds.deleted.lock().unwrap().clone();
-                let verdict = replay(&recorder.log.changes(), &namespaces, share, &deleted);
-                verdict.unfinished.is_empty().then_some(verdict)
-            };
-            let verdict = match wait("the end of every excess and lowering", PATIENCE, judged).await {
-                Ok(verdict) => verdict,
-                Err(late) => {
-                    let verdict = replay(
-                        &recorder.log.changes(),
-                        &namespaces,
-                        share,
-                        &deeds.deleted.lock().unwrap().clone(),
-                    );
-                    anyhow::bail!("{late} at {}: {verdict:?}", site.name);
-                }
-            };
+            let verdict = judged(world, site, recorder, &namespaces, &deeds).await?;
             println!("{}: {verdict:?}", site.name);
             ensure!(verdict.above_share.is_empty(), "limits above the share: {:?}", verdict.above_share);
             ensure!(verdict.wrongly.is_empty(), "older than the limit: {:?}", verdict.wrongly);
             ensure!(verdict.frozen > 0, "no limit was ever lowered by a freeze");
-            let most = deeds.slowest() * ANSWERS;
             ensure!(verdict.longest <= most, "an excess lasted {:?}, more than {most:?}", verdict.longest);
         }
         Ok(())
     })
+}
+
+/// Clients storm while quota, weights and a policy change, and somebody tries a closed namespace all the time.
+async fn blow(world: &World, namespaces: &[String]) -> anyhow::Result<Arc<Deeds>> {
+    let storm = Storm::start(&world.people().await?, namespaces, world.size.clients);
+    let canary = Canary::start(world);
+    for round in 1..=world.size.rounds {
+        // Twice the same sum with other weights, then less of it: taken from one another, and given back.
+        let pods = if round % 3 == 0 { world.size.pods * 2 / 3 } else { world.size.pods };
+        let since = Instant::now();
+        world.change(world.vdc(pods, round, "Active")).await?;
+        println!("round {round}: {pods} pods, through after {:?}", since.elapsed());
+        change_policy(world, round).await?;
+    }
+    let deeds = storm.stop().await;
+    let (tried, let_in) = canary.stop().await;
+    let what = "pods came into a closed namespace while its policy changed";
+    ensure!(tried > 0 && let_in == 0, "{let_in} of {tried} {what}");
+    Ok(deeds)
+}
+
+/// The verdict on a site when every excess has ended and every limit has come through.
+async fn judged(
+    world: &World,
+    site: &SiteEnd,
+    recorder: &Recorder,
+    namespaces: &[String],
+    deeds: &Deeds,
+) -> anyhow::Result<Verdict> {
+    let share = world.size.pods / world.sites.len() as u64;
+    let deleted = deeds.deleted.lock().unwrap().clone();
+    let mut last = Verdict::default();
+    let look = async || {
+        recorder.log.catch_up(site.server.client()).await.ok()?;
+        last = replay(&recorder.log.changes(), namespaces, share, &deleted);
+        last.unfinished.is_empty().then_some(())
+    };
+    match wait("the end of every excess and lowering", PATIENCE, look).await {
+        Ok(()) => Ok(last),
+        Err(late) => anyhow::bail!("{late} at {}: {last:?}", site.name),
+    }
 }
 
 /// Somebody who asks for pods in a closed namespace all the time.
@@ -128,9 +133,9 @@ async fn change_policy(world: &World, round: usize) -> anyhow::Result<()> {
         let path =
             "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies/yunting-closed-namespace";
         let words = format!("round {round}: closed");
-        let patch = json!([{"op": "replace", "path": "/spec/validations/0/messageExpression", "value": format!("'{words}'")}]);
+        let change = json!([{"op": "replace", "path": "/spec/validations/0/messageExpression", "value": format!("'{words}'")}]);
         let request = http::Request::patch(path).header("Content-Type", "application/json-patch+json");
-        client.request::<serde_json::Value>(request.body(serde_json::to_vec(&patch)?)?).await?;
+        client.request::<serde_json::Value>(request.body(serde_json::to_vec(&change)?)?).await?;
         let api: Api<Pod> = Api::namespaced(client.clone(), "yunting-canary");
         let body: Pod = serde_json::from_value(pod("asks"))?;
         let says = async || {
@@ -210,24 +215,34 @@ impl<'a> Sandbox<'a> {
     async fn past_the_limit(&self, name: &str) -> anyhow::Result<String> {
         let quotas: Api<ResourceQuota> = Api::namespaced(self.admin.clone(), &self.namespace);
         let path = format!("/api/v1/namespaces/{}/resourcequotas/yunting-quota/status", self.namespace);
-        let created =
-            async || {
-                let mut quota = quotas.get("yunting-quota").await.ok()?;
-                quota.status.as_mut()?.used.as_mut()?.insert(
-                    "pods".into(),
-                    k8s_openapi::apimachinery::pkg::api::resource::Quantity("0".into()),
-                );
-                let request = http::Request::put(path.as_str())
-                    .header("Content-Type", "application/json")
-                    .header("Impersonate-User", COUNTER)
-                    .header("Impersonate-Group", "system:serviceaccounts")
-                    .header("Impersonate-Group", "system:serviceaccounts:kube-system")
-                    .body(serde_json::to_vec(&quota).ok()?)
-                    .ok()?;
-                self.admin.request::<ResourceQuota>(request).await.ok()?;
-                self.create(name).await.ok()
-            };
+        let created = async || {
+            let mut quota = quotas.get("yunting-quota").await.ok()?;
+            let used = quota.status.as_mut()?.used.as_mut()?;
+            used.insert("pods".into(), Quantity("0".into()));
+            let request = http::Request::put(path.as_str())
+                .header("Content-Type", "application/json")
+                .header("Impersonate-User", COUNTER)
+                .header("Impersonate-Group", "system:serviceaccounts")
+                .header("Impersonate-Group", "system:serviceaccounts:kube-system")
+                .body(serde_json::to_vec(&quota).ok()?)
+                .ok()?;
+            self.admin.request::<ResourceQuota>(request).await.ok()?;
+            self.create(name).await.ok()
+        };
         wait("a pod past the limit", PATIENCE, created).await
+    }
+
+    /// Lets some past the limit, one after another; how long each was there. Nothing else goes.
+    async fn lets_past(&self, name: &str, kept: &BTreeSet<String>) -> anyhow::Result<Vec<Duration>> {
+        let mut took = Vec::new();
+        for i in 0..3 {
+            let past = self.past_the_limit(&format!("{name}-{i}")).await?;
+            let since = Instant::now();
+            ensure!(!kept.contains(&past), "a pod was made twice");
+            self.left(kept).await?;
+            took.push(since.elapsed());
+        }
+        Ok(took)
     }
 
     /// Waits until exactly these are left.
@@ -252,26 +267,14 @@ pub fn excess_is_removed(world: &World) -> anyhow::Result<()> {
         // Lowering below use stops nothing; nothing comes on top of it.
         sandbox.limit(3).await?;
         sandbox.left(&kept).await?;
-        let mut took = Vec::new();
-        for i in 0..3 {
-            let past = sandbox.past_the_limit(&format!("past-{i}")).await?;
-            let since = Instant::now();
-            ensure!(!kept.contains(&past), "a pod was made twice");
-            sandbox.left(&kept).await?;
-            took.push(since.elapsed());
-        }
+        let mut took = sandbox.lets_past("past", &kept).await?;
         // Raised, there is room for two more; of what comes past them the newest goes.
         sandbox.limit(8).await?;
         for i in 0..2 {
             let created = async || sandbox.create(&format!("new-{i}")).await.ok();
             kept.insert(wait("a pod in the new room", PATIENCE, created).await?);
         }
-        for i in 0..3 {
-            sandbox.past_the_limit(&format!("again-{i}")).await?;
-            let since = Instant::now();
-            sandbox.left(&kept).await?;
-            took.push(since.elapsed());
-        }
+        took.extend(sandbox.lets_past("again", &kept).await?);
         println!("what was let past a limit was gone after {took:?}");
         let events: Api<Event> = Api::namespaced(world.sites[0].server.client().clone(), &sandbox.namespace);
         let told = async || {

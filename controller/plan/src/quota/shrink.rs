@@ -127,7 +127,9 @@ fn raise(most: &mut Hard, key: &str, amount: u64) {
 
 /// The larger of both, key by key.
 pub fn larger(mut one: Hard, other: &Hard) -> Hard {
-    other.iter().for_each(|(key, amount)| raise(&mut one, key, *amount));
+    for (key, amount) in other {
+        raise(&mut one, key, *amount);
+    }
     one
 }
 

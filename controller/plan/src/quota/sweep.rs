@@ -75,7 +75,9 @@ pub fn sweep<'a>(
                 break;
             }
             if may(thing, *over, limit) && !taken.iter().any(|t| std::ptr::eq(t.thing, *thing)) {
-                used.iter_mut().for_each(|(r, u)| *u = u.saturating_sub(thing.charge(*r)));
+                for (r, u) in &mut used {
+                    *u = u.saturating_sub(thing.charge(*r));
+                }
                 taken.push(Taken { thing, over: *over });
             }
         }
@@ -100,7 +102,9 @@ fn spare<'a>(
     for i in order {
         let thing = taken[i].thing;
         if used.iter().all(|(r, u)| u.saturating_add(thing.charge(*r)) <= bounds[r]) {
-            used.iter_mut().for_each(|(r, u)| *u = u.saturating_add(thing.charge(*r)));
+            for (r, u) in used.iter_mut() {
+                *u = u.saturating_add(thing.charge(*r));
+            }
             spared[i] = true;
         }
     }

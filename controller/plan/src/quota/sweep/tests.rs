@@ -127,7 +127,7 @@ proptest! {
             (Resource::RequestsCpu, Limit { hard: cpu, since: at(since[1]) }),
             (Resource::Services, Limit { hard: services, since: at(since[2]) }),
         ]);
-        let protected = |t: &Thing| t.born.seen % kept == 0 && kept > 1;
+        let protected = |t: &Thing| kept > 1 && t.born.seen.is_multiple_of(kept);
         let taken = sweep(&limits, &things, protected);
         for t in &taken {
             prop_assert!(t.thing.born.after(limits[&t.over].since), "older than the limit: {t:?}");
@@ -142,8 +142,8 @@ proptest! {
             left.iter().map(|t| t.charge(*r)).sum::<u64>() > l.hard.max(fixed)
         });
         prop_assert!(!above(&gone(None)), "still above a limit");
-        for i in 0..taken.len() {
-            prop_assert!(above(&gone(Some(i))), "{:?} need not have gone", taken[i]);
+        for (i, t) in taken.iter().enumerate() {
+            prop_assert!(above(&gone(Some(i))), "{t:?} need not have gone");
         }
     }
 }
