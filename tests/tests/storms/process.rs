@@ -3,23 +3,38 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 
 use anyhow::Context as _;
 
 pub struct Process {
-    child: Child,
+    command: Mutex<Command>,
+    child: Mutex<Child>,
     log: PathBuf,
 }
 
 impl Process {
     pub fn start(program: &Path, arguments: &[&str], log: PathBuf) -> anyhow::Result<Self> {
-        let output = File::create(&log)?;
+        let output = File::options().create(true).append(true).open(&log)?;
         // A test that is killed takes its processes along.
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "--"]).arg(program).args(arguments);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(output);
         let child = command.spawn().with_context(|| format!("cannot start {}", program.display()))?;
-        Ok(Self { child, log })
+        Ok(Self { command: Mutex::new(command), child: Mutex::new(child), log })
+    }
+
+    /// Kills it wherever it is and starts it anew.
+    pub fn crash(&self) -> anyhow::Result<()> {
+        self.end();
+        *self.child.lock().unwrap() = self.command.lock().unwrap().spawn()?;
+        Ok(())
+    }
+
+    fn end(&self) {
+        let mut child = self.child.lock().unwrap();
+        let _ = child.kill();
+        let _ = child.wait();
     }
 
     /// The end of its log.
@@ -32,7 +47,6 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.end();
     }
 }

@@ -6,15 +6,17 @@ use std::time::{Duration, Instant};
 
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::{Namespace, Pod, ResourceQuota};
-use kube::api::{ListParams, WatchEvent, WatchParams};
+use kube::api::{ListParams, Patch, PatchParams, WatchEvent, WatchParams};
 use kube::core::DynamicObject;
 use kube::{Api, Client, ResourceExt};
+use serde_json::json;
 use tokio::task::JoinSet;
 use yunting_crds::labels;
 use yunting_plan::object::{ApiKind, api_kind};
 use yunting_plan::quota::shrink::Shown;
 use yunting_tests::apiserver::wait;
 
+use super::clients::pod;
 use super::world::{PATIENCE, World};
 
 /// What became of an object.
@@ -67,19 +69,28 @@ impl Log {
         all
     }
 
-    /// Waits until everything up to now has been heard.
+    /// Waits until everything up to now has been heard: marks of our own, one of each kind, are the last word.
     pub async fn catch_up(&self, client: &Client) -> anyhow::Result<()> {
-        let pods: Api<Pod> = Api::all(client.clone());
-        let now: u64 = pods
-            .list_metadata(&ListParams::default().limit(1))
-            .await?
-            .metadata
-            .resource_version
-            .unwrap()
-            .parse()?;
+        let moment = format!("{:?}", Instant::now());
+        let mut marks = Vec::new();
+        for (kind, name, spec) in [
+            (api_kind::<ResourceQuota>(), "mark", json!({"hard": {"configmaps": "99"}})),
+            (api_kind::<Pod>(), "mark", pod("mark")["spec"].clone()),
+            (api_kind::<Namespace>(), "mark", json!({})),
+        ] {
+            let api: Api<DynamicObject> = if kind.namespaced {
+                Api::namespaced_with(client.clone(), "default", &yunting_controller::writer::resource(&kind))
+            } else {
+                all(client, &kind)
+            };
+            let body = json!({"apiVersion": "v1", "kind": kind.kind, "spec": spec,
+                "metadata": {"name": name, "annotations": {"storms.example/moment": moment}}});
+            let made = api.patch(name, &PatchParams::apply("suite").force(), &Patch::Apply(&body)).await?;
+            marks.push((kind.kind, made.resource_version().unwrap_or_default().parse::<u64>()?));
+        }
         let look = async || {
             let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-            (heard.len() == 3 && heard.values().all(|v| *v >= now)).then_some(())
+            marks.iter().all(|(kind, version)| heard.get(kind).is_some_and(|h| h >= version)).then_some(())
         };
         wait("the record of a site", PATIENCE, look).await
     }
@@ -124,11 +135,10 @@ fn all(client: &Client, kind: &ApiKind) -> Api<DynamicObject> {
 
 /// Follows one kind from a version, through every event; a watch that ends goes on where it was.
 async fn follow(api: Api<DynamicObject>, kind: &'static str, mut from: String, log: Arc<Log>) {
+    let mut again = tokio::time::interval(Duration::from_millis(50));
     loop {
-        let Ok(stream) = api.watch(&WatchParams::default(), &from).await else {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            continue;
-        };
+        again.tick().await;
+        let Ok(stream) = api.watch(&WatchParams::default(), &from).await else { continue };
         let mut stream = stream.boxed();
         while let Ok(Some(event)) = stream.try_next().await {
             let version = match event {

@@ -13,6 +13,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::api::{DeleteParams, ListParams, PostParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::json;
+use yunting_plan::quota::shrink::Shown;
 use yunting_tests::apiserver::wait;
 
 use super::clients::{Deeds, Storm, pod};
@@ -57,7 +58,12 @@ async fn blow(world: &World, namespaces: &[String]) -> anyhow::Result<Arc<Deeds>
         // Twice the same sum with other weights, then less of it: taken from one another, and given back.
         let pods = if round % 3 == 0 { world.size.pods * 2 / 3 } else { world.size.pods };
         let since = Instant::now();
-        world.change(world.vdc(pods, round, "Active")).await?;
+        world.write(world.vdc(pods, round, "Active")).await?;
+        if round % 3 == 2 {
+            until_frozen(world, namespaces).await?;
+            world.crash()?;
+        }
+        world.until("Ready").await?;
         println!("round {round}: {pods} pods, through after {:?}", since.elapsed());
         change_policy(world, round).await?;
     }
@@ -66,6 +72,21 @@ async fn blow(world: &World, namespaces: &[String]) -> anyhow::Result<Arc<Deeds>
     let what = "pods came into a closed namespace while its policy changed";
     ensure!(tried > 0 && let_in == 0, "{let_in} of {tried} {what}");
     Ok(deeds)
+}
+
+/// Waits until some limit is frozen: the moment at which a crash would leave it at zero.
+async fn until_frozen(world: &World, namespaces: &[String]) -> anyhow::Result<()> {
+    let frozen = async || {
+        for (site, namespace) in world.sites.iter().flat_map(|s| namespaces.iter().map(move |n| (s, n))) {
+            let quotas: Api<ResourceQuota> = Api::namespaced(site.server.client().clone(), namespace);
+            let quota = quotas.get("yunting-quota").await.ok()?;
+            if !Shown::read(&serde_json::to_value(&quota).ok()?).lowering().is_empty() {
+                return Some(());
+            }
+        }
+        None
+    };
+    wait("a limit on its way down", PATIENCE, frozen).await
 }
 
 /// The verdict on a site when every excess has ended and every limit has come through.
@@ -187,7 +208,7 @@ impl<'a> Sandbox<'a> {
         let quotas: Api<ResourceQuota> = Api::namespaced(self.admin.clone(), &self.namespace);
         let holds = async || {
             let quota = quotas.get("yunting-quota").await.ok()?;
-            let shown = yunting_plan::quota::shrink::Shown::read(&serde_json::to_value(&quota).ok()?);
+            let shown = Shown::read(&serde_json::to_value(&quota).ok()?);
             let hard = shown.status.get("pods") == Some(&limit) && shown.spec.get("pods") == Some(&limit);
             (hard && shown.lowering().is_empty()).then_some(())
         };

@@ -161,6 +161,11 @@ impl World {
         waited.map_err(|late| anyhow::anyhow!("{late}; last: {last:?}"))
     }
 
+    /// Kills every site's controller wherever it is; each comes again.
+    pub fn crash(&self) -> anyhow::Result<()> {
+        self.controllers.iter().skip(1).try_for_each(Process::crash)
+    }
+
     /// Names of the VDC's namespaces, the same at all sites.
     pub fn namespaces(&self, vdc: &VirtualDataCenter) -> Vec<String> {
         let uid = vdc.uid().unwrap();
