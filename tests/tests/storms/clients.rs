@@ -24,7 +24,8 @@ pub struct Deeds {
     /// Creations that were accepted though they began after [`Deeds::closed`].
     pub late: AtomicUsize,
     closed: AtomicBool,
-    pub slowest: Mutex<Duration>,
+    /// Number and sum of the times of all answers.
+    answers: Mutex<(u32, Duration)>,
     /// Uids that a client was about to delete.
     pub deleted: Mutex<HashSet<String>>,
 }
@@ -36,8 +37,8 @@ impl Deeds {
     }
 
     fn took(&self, since: Instant) {
-        let mut slowest = self.slowest.lock().unwrap_or_else(PoisonError::into_inner);
-        *slowest = (*slowest).max(since.elapsed());
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        *answers = (answers.0 + 1, answers.1 + since.elapsed());
     }
 
     fn answered<T>(&self, since: Instant, closed: bool, answer: &kube::Result<T>) {
@@ -53,8 +54,10 @@ impl Deeds {
         }
     }
 
-    pub fn slowest(&self) -> Duration {
-        *self.slowest.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Mean time of an answer.
+    pub fn mean(&self) -> Duration {
+        let (number, sum) = *self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        sum.checked_div(number).unwrap_or_default()
     }
 }
 

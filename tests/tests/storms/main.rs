@@ -2,8 +2,8 @@
 //! real API servers with the real controllers. Short form by default; `YUNTING_STORMS=full` is the long one.
 //!
 //! What is judged is what etcd says: every revision of every quota, pod and namespace is recorded and replayed in the
-//! order of its site's revisions. No absolute time is asserted: how long an excess lasted is held against the slowest
-//! answer that a client had from the same API servers in the same storm.
+//! order of its site's revisions. No absolute time is asserted: how long an excess lasted is held against the mean
+//! answer that clients had from the same API servers in the same storm.
 // A test writes as a user does.
 #![allow(clippy::disallowed_methods)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, missing_docs)]

@@ -62,6 +62,18 @@ impl Log {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner).insert(kind, version);
     }
 
+    /// How many revisions there are.
+    pub fn len(&self) -> usize {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Whether a limit was frozen in a revision heard of after so many.
+    pub fn froze_after(&self, heard: usize) -> bool {
+        let frozen =
+            |c: &Change| matches!(&c.what, What::Quota(q) if q.marks.is_some() && !q.lowering().is_empty());
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner).iter().skip(heard).any(frozen)
+    }
+
     /// Everything so far in the order of the revisions.
     pub fn changes(&self) -> Vec<Change> {
         let mut all = self.changes.lock().unwrap_or_else(PoisonError::into_inner).clone();
