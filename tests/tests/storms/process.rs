@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context as _;
 
@@ -27,7 +27,8 @@ impl Process {
     /// Kills it wherever it is and starts it anew.
     pub fn crash(&self) -> anyhow::Result<()> {
         self.end();
-        *self.child.lock().unwrap() = self.command.lock().unwrap().spawn()?;
+        let child = self.command.lock().unwrap_or_else(PoisonError::into_inner).spawn()?;
+        *self.child.lock().unwrap_or_else(PoisonError::into_inner) = child;
         Ok(())
     }
 
