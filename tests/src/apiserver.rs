@@ -26,12 +26,24 @@ const LOOK: Duration = Duration::from_millis(50);
 const ADMIN: &str = "yunting:test-admin";
 
 /// What runs beside the API server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Beside {
     /// Nothing: what a test writes stays as it is.
+    #[default]
     Nothing,
     /// A controller manager, each controller with a service account of its own, as at a site and at the hub.
     Controllers,
+}
+
+/// What is started, and with what.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// What runs beside the API server.
+    pub beside: Beside,
+    /// Further flags of the API server, or other values for those it has.
+    pub server_flags: BTreeMap<&'static str, String>,
+    /// The same of the controller manager.
+    pub controller_flags: BTreeMap<&'static str, String>,
 }
 
 /// A running API server. Its processes end with it.
@@ -39,7 +51,7 @@ pub struct ApiServer {
     /// Ended in reverse order.
     processes: Vec<Process>,
     client: Client,
-    beside: Beside,
+    options: Options,
     binaries: PathBuf,
     keys: Keys,
     ports: Ports,
@@ -57,6 +69,11 @@ struct Ports {
 impl ApiServer {
     /// Starts one and waits until it is ready.
     pub async fn start(beside: Beside) -> anyhow::Result<Self> {
+        Self::start_with(&Options { beside, ..Options::default() }).await
+    }
+
+    /// Starts one with options.
+    pub async fn start_with(options: &Options) -> anyhow::Result<Self> {
         // Another test may have installed it already.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let directory = tempfile::tempdir().context("cannot make a directory for the API server")?;
@@ -66,12 +83,12 @@ impl ApiServer {
         let keys = Keys::write(place.directory)?;
         let mut processes = Vec::new();
         let etcd = start_etcd(&place, None, &mut processes).await?;
-        let (server, client) = start_server(&place, &keys, etcd.0, None, &mut processes).await?;
-        if beside == Beside::Controllers {
-            processes.push(place.run("kube-controller-manager", &controller_flags(place.directory))?);
+        let (server, client) = start_server(&place, &keys, (etcd.0, None), options, &mut processes).await?;
+        if options.beside == Beside::Controllers {
+            processes.push(start_controllers(&place, options)?);
         }
         let ports = Ports { etcd, server };
-        Ok(Self { processes, client, beside, binaries, keys, ports, directory })
+        Ok(Self { processes, client, options: options.clone(), binaries, keys, ports, directory })
     }
 
     /// Stops everything, copies what etcd holds, and starts it again at the same addresses.
@@ -104,19 +121,16 @@ impl ApiServer {
         let place = Place { directory: self.directory.path(), binaries: &self.binaries };
         let Ports { etcd, server } = self.ports;
         start_etcd(&place, Some(etcd), &mut self.processes).await?;
-        start_server(&place, &self.keys, etcd.0, Some(server), &mut self.processes).await?;
-        if self.beside == Beside::Controllers {
-            let flags = controller_flags(place.directory);
-            self.processes.push(place.run("kube-controller-manager", &flags)?);
+        start_server(&place, &self.keys, (etcd.0, Some(server)), &self.options, &mut self.processes).await?;
+        if self.options.beside == Beside::Controllers {
+            self.processes.push(start_controllers(&place, &self.options)?);
         }
         Ok(())
     }
 
     /// A client with a certificate for that user and those groups.
     pub async fn client_of(&self, user: &str, groups: &[&str]) -> anyhow::Result<Client> {
-        let subject = groups.iter().fold(Subject::client(user), |subject, group| subject.group(group));
-        let pair = self.keys.authority.issue(&subject)?;
-        let mut config = config_of(&self.keys.kubeconfig(self.ports.server, &pair)).await?;
+        let mut config = config_of(&self.kubeconfig(user, groups)?).await?;
         // What the server says is for the test to see.
         config.default_retry = false;
         Ok(Client::try_from(config)?)
@@ -127,10 +141,15 @@ impl ApiServer {
         &self.client
     }
 
-    /// A kubeconfig with a certificate for that user and group, as a program of ours takes it.
-    pub fn kubeconfig_of(&self, user: &str, group: &str) -> anyhow::Result<Value> {
-        let pair = self.keys.authority.issue(&Subject::client(user).group(group))?;
-        Ok(self.keys.kubeconfig(self.ports.server, &pair))
+    /// A kubeconfig with a client certificate for this user and these groups, as a program of ours takes it.
+    pub fn kubeconfig(&self, user: &str, groups: &[&str]) -> anyhow::Result<Value> {
+        let subject = groups.iter().fold(Subject::client(user), |subject, group| subject.group(group));
+        Ok(self.keys.kubeconfig(self.ports.server, &self.keys.authority.issue(&subject)?))
+    }
+
+    /// Name and process id of each program that runs here.
+    pub fn processes(&self) -> Vec<(&'static str, u32)> {
+        self.processes.iter().map(|p| (p.name, p.child.id())).collect()
     }
 
     /// What the programs wrote, the end of each.
@@ -219,12 +238,12 @@ impl Keys {
         let encode = |text: &str| data_encoding::BASE64.encode(text.as_bytes());
         json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "test",
-            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "admin"}}],
+            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "user"}}],
             "clusters": [{"name": "test", "cluster": {
                 "server": format!("https://127.0.0.1:{port}"),
                 "certificate-authority-data": encode(self.authority.cert()),
             }}],
-            "users": [{"name": "admin", "user": {
+            "users": [{"name": "user", "user": {
                 "client-certificate-data": encode(&user.cert),
                 "client-key-data": encode(&user.key),
             }}],
@@ -331,8 +350,8 @@ async fn start_etcd(
 async fn start_server(
     place: &Place<'_>,
     keys: &Keys,
-    etcd: u16,
-    before: Option<u16>,
+    (etcd, before): (u16, Option<u16>),
+    options: &Options,
     processes: &mut Vec<Process>,
 ) -> anyhow::Result<(u16, Client)> {
     for _ in 0..TRIES {
@@ -340,7 +359,9 @@ async fn start_server(
         let kubeconfig = keys.kubeconfig(port, &keys.admin);
         fs::write(place.directory.join("kubeconfig.json"), kubeconfig.to_string())?;
         let client = Client::try_from(config_of(&kubeconfig).await?)?;
-        let mut process = place.run("kube-apiserver", &server_flags(place.directory, etcd, port))?;
+        let mut flags = server_flags(place.directory, etcd, port);
+        flags.extend(options.server_flags.clone());
+        let mut process = place.run("kube-apiserver", &flags)?;
         let ready = async || {
             let request = http::Request::get("/readyz").body(Vec::new()).ok()?;
             let answer = client.request_text(request).await;
@@ -356,6 +377,12 @@ async fn start_server(
         eprintln!("kube-apiserver ended, it is tried again:\n{}", process.tail());
     }
     bail!("kube-apiserver could not be started")
+}
+
+fn start_controllers(place: &Place<'_>, options: &Options) -> anyhow::Result<Process> {
+    let mut flags = controller_flags(place.directory);
+    flags.extend(options.controller_flags.clone());
+    place.run("kube-controller-manager", &flags)
 }
 
 fn server_flags(directory: &Path, etcd: u16, port: u16) -> BTreeMap<&'static str, String> {
@@ -400,7 +427,7 @@ fn controller_flags(directory: &Path) -> BTreeMap<&'static str, String> {
 }
 
 /// A port that is free now; whoever takes it before we do makes the program end, and another is tried.
-fn free_port() -> anyhow::Result<u16> {
+pub fn free_port() -> anyhow::Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port on 127.0.0.1")?;
     Ok(listener.local_addr()?.port())
 }

@@ -72,7 +72,7 @@ impl World {
 
     fn controllers(&self) -> anyhow::Result<Vec<Process>> {
         let (program, place) = (program()?, self.directory.path());
-        let hub = write(place, "hub", &self.hub.kubeconfig_of("yunting:hub:a", "yunting:hubs")?)?;
+        let hub = write(place, "hub", &self.hub.kubeconfig("yunting:hub:a", &["yunting:hubs"])?)?;
         let arguments = ["hub", "--kubeconfig", &hub, "--identity", "a", "--listen", "127.0.0.1:0"];
         let mut all = vec![Process::start(&program, &arguments, place.join("hub.log"))?];
         for site in &self.sites {
@@ -80,9 +80,9 @@ impl World {
             let hub = write(
                 place,
                 &format!("{}-hub", site.name),
-                &self.hub.kubeconfig_of(&user, "yunting:sites")?,
+                &self.hub.kubeconfig(&user, &["yunting:sites"])?,
             )?;
-            let own = site.server.kubeconfig_of("yunting:site-controller", "yunting:site-controllers")?;
+            let own = site.server.kubeconfig("yunting:site-controller", &["yunting:site-controllers"])?;
             let own = write(place, &format!("{}-own", site.name), &own)?;
             let arguments = [
                 "site",
