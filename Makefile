@@ -6,10 +6,10 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 LAB := $(TARGET)/debug/yunting-lab
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo demo-down check test soak generate deny lab-up lab-down lab-status
+.PHONY: help build demo demo-down check test soak bench-provision generate deny lab-up lab-down lab-status
 
 help: ## print this
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## compile the programs that the lab and the demo run
 	$(CARGO) build --locked --workspace --bins
@@ -28,6 +28,10 @@ test: ## everything CI runs, with the time of each suite and its bound (root, fo
 
 soak: ## the suites on real servers and sites three times over, faults and storms in full: a flaky pass is a failure (root)
 	tests/suites.sh build tools schema policies lab faults-full storms-full schema policies lab faults storms schema policies lab faults storms
+
+bench-provision: ## provisioning as ratios to a raw client, on API servers alone; ARGS="--full" or "--vdcs 50 --sites 3"
+	$(CARGO) build --locked --release -p yunting-controller -p yunting-bench
+	$(TARGET)/release/yunting-bench --program $(TARGET)/release/yunting-controller --keep $(TARGET)/bench $(ARGS)
 
 generate: ## write anew what is generated: CRDs, samples
 	$(CARGO) run --locked --quiet -p yunting-crds --bin crdgen -- crds/yaml

@@ -111,10 +111,15 @@ fn the_api_and_the_command_line_stay_at_their_side() {
 fn nothing_of_the_product_is_built_from_its_tests() {
     let closures = Closures::read();
     for name in closures.0.keys().filter(|name| {
-        !["yunting-tests", "yunting-lab", "yunting-hall", "yunting-faults"].contains(&name.as_str())
+        !["yunting-tests", "yunting-lab", "yunting-hall", "yunting-faults", "yunting-bench"]
+            .contains(&name.as_str())
     }) {
-        closures.forbid(name, &["yunting-tests", "yunting-lab", "yunting-hall", "yunting-faults"]);
+        closures.forbid(
+            name,
+            &["yunting-tests", "yunting-lab", "yunting-hall", "yunting-faults", "yunting-bench"],
+        );
     }
+    closures.forbid("yunting-tests", &["yunting-bench"]);
     closures.forbid("yunting-lab", &["yunting-tests"]);
     closures
         .forbid("yunting-faults", &["yunting-tests", "yunting-lab", "yunting-controller", "yunting-crds"]);

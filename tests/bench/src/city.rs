@@ -94,7 +94,12 @@ impl Usage {
 impl City {
     /// Starts servers and installs everything; no controller yet.
     pub async fn start(layout: &Layout) -> anyhow::Result<Self> {
-        ensure!((1..=SITES.len()).contains(&layout.sites), "one to {} sites, not {}", SITES.len(), layout.sites);
+        ensure!(
+            (1..=SITES.len()).contains(&layout.sites),
+            "one to {} sites, not {}",
+            SITES.len(),
+            layout.sites
+        );
         let directory = tempfile::tempdir()?;
         std::fs::write(directory.path().join("audit.json"), audit_policy().to_string())?;
         let names: Vec<&'static str> = std::iter::once("hub").chain(SITES).take(layout.sites + 1).collect();
@@ -120,18 +125,13 @@ impl City {
         for index in 0..self.sites.len() {
             self.start_site(index)?;
         }
-        for site in &self.sites {
-            let path = ours("sites", None, site.name);
-            wait(&format!("site {} to be ready", site.name), PATIENCE, async || self.is_ready(&path).await)
-                .await
-                .with_context(|| self.tails())?;
-        }
-        Ok(())
+        let names: Vec<&str> = self.sites.iter().map(|s| s.name).collect();
+        self.are_ready("sites", &names).await
     }
 
     /// Starts the hub's controller.
     pub fn start_hub(&mut self) -> anyhow::Result<()> {
-        let kubeconfig = self.kubeconfig(&self.hub, "yunting:hub:a", "yunting:hubs")?;
+        let kubeconfig = kubeconfig(&self.hub, "yunting:hub:a", "yunting:hubs")?;
         let arguments = ["hub", "--identity", "a", "--kubeconfig", &kubeconfig].map(str::to_owned).to_vec();
         self.run("hub".to_owned(), arguments)
     }
@@ -140,8 +140,8 @@ impl City {
     pub fn start_site(&mut self, index: usize) -> anyhow::Result<()> {
         let site = self.sites.get(index).context("no such site")?;
         let user = format!("yunting:site:{}", site.name);
-        let hub = self.kubeconfig(&self.hub, &user, "yunting:sites")?;
-        let own = self.kubeconfig(&site.server, "yunting:site-controller", "yunting:site-controllers")?;
+        let hub = kubeconfig(&self.hub, &user, "yunting:sites")?;
+        let own = kubeconfig(&site.server, "yunting:site-controller", "yunting:site-controllers")?;
         let words = ["site", "--site", site.name, "--hub-kubeconfig", &hub, "--site-kubeconfig", &own];
         self.run(site.name.to_owned(), words.map(str::to_owned).to_vec())
     }
@@ -153,12 +153,6 @@ impl City {
         let program = Program::start(&self.layout.program, &arguments, log)?;
         self.controllers.push(Controller { name, program, port });
         Ok(())
-    }
-
-    fn kubeconfig(&self, server: &ApiServer, user: &str, group: &str) -> anyhow::Result<String> {
-        let at = server.directory().join(format!("{}.json", user.replace(':', "-")));
-        std::fs::write(&at, server.kubeconfig(user, &[group])?.to_string())?;
-        Ok(at.display().to_string())
     }
 
     /// Ends one controller in order.
@@ -184,15 +178,21 @@ impl City {
     pub async fn bureaus(&self, vdcs: usize) -> anyhow::Result<Vec<String>> {
         let names: Vec<String> = (0..vdcs.div_ceil(VDCS_PER_BUREAU)).map(|n| format!("bureau{n}")).collect();
         for name in &names {
-            self.clients.send(&bureau(name)).await?;
+            self.clients.send(&person_bureau(name)).await?;
         }
-        for name in &names {
-            let path = ours("bureaus", None, name);
-            wait(&format!("bureau {name} to be ready"), PATIENCE, async || self.is_ready(&path).await)
+        self.are_ready("bureaus", &names).await?;
+        Ok(names)
+    }
+
+    /// Waits until cluster-scoped objects of ours are ready.
+    pub async fn are_ready<T: AsRef<str>>(&self, plural: &str, names: &[T]) -> anyhow::Result<()> {
+        for name in names {
+            let path = ours(plural, None, name.as_ref());
+            wait(&format!("{path} to be ready"), PATIENCE, async || self.is_ready(&path).await)
                 .await
                 .with_context(|| self.tails())?;
         }
-        Ok(names)
+        Ok(())
     }
 
     async fn is_ready(&self, path: &str) -> Option<()> {
@@ -203,8 +203,10 @@ impl City {
 
     /// Processor time used so far.
     pub fn usage(&self) -> Usage {
-        let servers: Vec<_> =
-            std::iter::once(&self.hub).chain(self.sites.iter().map(|s| &s.server)).flat_map(ApiServer::processes).collect();
+        let servers: Vec<_> = std::iter::once(&self.hub)
+            .chain(self.sites.iter().map(|s| &s.server))
+            .flat_map(ApiServer::processes)
+            .collect();
         let of = |name: &str| {
             let ids = servers.iter().filter(|(n, _)| *n == name);
             ids.filter_map(|(_, id)| cpu_seconds(*id)).sum()
@@ -253,6 +255,13 @@ pub fn is_ready(object: &Value) -> bool {
     let conditions = object.pointer("/status/conditions").and_then(Value::as_array);
     let ready = |c: &Value| c["type"] == "Ready" && c["status"] == "True";
     generation == observed && conditions.is_some_and(|all| all.iter().any(ready))
+}
+
+/// Writes a kubeconfig for somebody and says where it is.
+fn kubeconfig(server: &ApiServer, user: &str, group: &str) -> anyhow::Result<String> {
+    let at = server.directory().join(format!("{}.json", user.replace(':', "-")));
+    std::fs::write(&at, server.kubeconfig(user, &[group])?.to_string())?;
+    Ok(at.display().to_string())
 }
 
 fn audit_log(directory: &Path, name: &str) -> PathBuf {
@@ -311,7 +320,8 @@ async fn clients(hub: &ApiServer, sites: &[Site]) -> anyhow::Result<Clients> {
 
 /// As a person writes it.
 pub fn person(plural: &str, namespace: Option<&str>, kind: &str, name: &str, spec: &Value) -> Call {
-    let mut body = json!({"apiVersion": "yunting.io/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec});
+    let mut body =
+        json!({"apiVersion": "yunting.io/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec});
     if let Some(namespace) = namespace {
         body["metadata"]["namespace"] = namespace.into();
     }
@@ -327,7 +337,8 @@ fn site_object(name: &str, index: usize) -> Call {
     person("sites", None, "Site", name, &spec)
 }
 
-fn bureau(name: &str) -> Call {
+/// A bureau with room for hundreds of VDCs.
+pub fn person_bureau(name: &str) -> Call {
     let member = |group: &str, role: &str| json!({"subject": {"kind": "Group", "name": format!("{name}-{group}")}, "role": role});
     let spec = json!({
         "displayName": name, "quota": {"cpu": "10000", "memory": "100Ti", "storage": "100Ti"},

@@ -106,7 +106,10 @@ mod tests {
     #[test]
     fn paths_are_those_of_the_api() {
         assert_eq!(path("", "v1", "namespaces", None, "n"), "/api/v1/namespaces/n");
-        assert_eq!(ours("vdcslices", Some("site-a"), ""), "/apis/yunting.io/v1alpha1/namespaces/site-a/vdcslices");
+        assert_eq!(
+            ours("vdcslices", Some("site-a"), ""),
+            "/apis/yunting.io/v1alpha1/namespaces/site-a/vdcslices"
+        );
         let call = apply(Who::Hub, "/x", "yunting/hub", &serde_json::json!({}));
         assert_eq!(call.uri, "/x?force=true&fieldManager=yunting%2Fhub");
     }

@@ -34,7 +34,8 @@ pub fn vdc(city: &City, bureau: &str, name: &str) -> Call {
 
 /// Asks for that many VDCs at once and waits until all are ready.
 pub async fn run(city: &City, vdcs: usize, at_once: usize) -> anyhow::Result<Provisioned> {
-    let (_, watch) = Watch::start(&city.clients.person, &format!("{}?", ours("virtualdatacenters", None, ""))).await?;
+    let (_, watch) =
+        Watch::start(&city.clients.person, &format!("{}?", ours("virtualdatacenters", None, ""))).await?;
     let calls: Vec<(String, Call)> = (0..vdcs)
         .map(|n| {
             let name = format!("vdc{n}");
@@ -52,8 +53,7 @@ pub async fn run(city: &City, vdcs: usize, at_once: usize) -> anyhow::Result<Pro
         let creates: Vec<_> = creates.collect();
         stream::iter(creates).buffer_unordered(at_once).try_collect::<BTreeMap<_, _>>().await
     };
-    let (created, ready) = tokio::try_join!(create, all_ready(watch, vdcs))
-        .with_context(|| city.tails())?;
+    let (created, ready) = tokio::try_join!(create, all_ready(watch, vdcs)).with_context(|| city.tails())?;
     let wall = ready.values().max().map_or(0.0, |at| at.duration_since(began).as_secs_f64());
     tokio::time::sleep(SETTLE).await;
     let cpu = city.usage().since(&before);
@@ -69,7 +69,8 @@ pub fn bureau_of(vdc: usize) -> String {
     format!("bureau{}", vdc / VDCS_PER_BUREAU)
 }
 
-async fn all_ready(mut watch: Watch, vdcs: usize) -> anyhow::Result<BTreeMap<String, Instant>> {
+/// When each of that many VDCs was seen to be ready.
+pub async fn all_ready(mut watch: Watch, vdcs: usize) -> anyhow::Result<BTreeMap<String, Instant>> {
     let since = Instant::now();
     let mut ready = BTreeMap::new();
     while ready.len() < vdcs {

@@ -21,11 +21,11 @@ struct Kind {
     group: &'static str,
     version: &'static str,
     plural: &'static str,
-    kind: &'static str,
+    name: &'static str,
 }
 
-const fn kind(group: &'static str, version: &'static str, plural: &'static str, kind: &'static str) -> Kind {
-    Kind { group, version, plural, kind }
+const fn kind(group: &'static str, version: &'static str, plural: &'static str, name: &'static str) -> Kind {
+    Kind { group, version, plural, name }
 }
 
 const YUNTING: &str = "yunting.io";
@@ -89,7 +89,7 @@ fn add(tenant: &mut Tenant, kind: &Kind, who: Who, object: &Value, status: Optio
     tenant.objects += 1;
     if let Some(who) = status {
         let body = json!({
-            "apiVersion": api_version(kind), "kind": kind.kind, "metadata": {"name": name},
+            "apiVersion": api_version(kind), "kind": kind.name, "metadata": {"name": name},
             "status": object["status"],
         });
         tenant.calls.push(apply(who, &format!("{path}/status"), "yunting/floor-status", &body));
@@ -112,7 +112,7 @@ fn desired(kind: &Kind, object: &Value) -> Value {
         }
     }
     // The server's own label and finalizer of a namespace.
-    if kind.kind == "Namespace" {
+    if kind.name == "Namespace" {
         body.remove("spec");
         if let Some(labels) = kept.get_mut("labels").and_then(Value::as_object_mut) {
             labels.remove("kubernetes.io/metadata.name");
@@ -124,7 +124,7 @@ fn desired(kind: &Kind, object: &Value) -> Value {
     }
     body.insert("metadata".to_owned(), Value::Object(kept));
     body.insert("apiVersion".to_owned(), api_version(kind).into());
-    body.insert("kind".to_owned(), kind.kind.into());
+    body.insert("kind".to_owned(), kind.name.into());
     Value::Object(body)
 }
 
@@ -142,7 +142,8 @@ mod tests {
         let seen = json!({"metadata": {"name": "n", "uid": "u", "resourceVersion": "7", "managedFields": [{}],
             "labels": {"a": "b", "kubernetes.io/metadata.name": "n"}}, "spec": {"finalizers": ["kubernetes"]},
             "status": {"phase": "Active"}});
-        let wanted = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n", "labels": {"a": "b"}}});
+        let wanted =
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n", "labels": {"a": "b"}}});
         assert_eq!(desired(namespace, &seen), wanted);
     }
 }

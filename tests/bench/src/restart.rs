@@ -1,0 +1,137 @@
+//! A controller that begins anew on a world that stands: how long until it is ready, and what it writes.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use futures::future::try_join_all;
+use kube::Client;
+use serde::Deserialize;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::audit::{Counts, Mark};
+use crate::city::{City, deadline};
+use crate::clients::path;
+use crate::floor::SETTLE;
+
+/// Objects per page.
+const PAGE: usize = 500;
+/// What the hub's controller lists: group, plural.
+const HUB: [(&str, &str, &str); 11] = [
+    ("yunting.io", "v1alpha1", "sites"),
+    ("yunting.io", "v1alpha1", "sitereports"),
+    ("yunting.io", "v1alpha1", "bureaus"),
+    ("yunting.io", "v1alpha1", "vdctemplates"),
+    ("yunting.io", "v1alpha1", "virtualdatacenters"),
+    ("yunting.io", "v1alpha1", "vdcslices"),
+    ("yunting.io", "v1alpha1", "halls"),
+    ("yunting.io", "v1alpha1", "hallslices"),
+    ("", "v1", "namespaces"),
+    ("rbac.authorization.k8s.io", "v1", "rolebindings"),
+    ("", "v1", "secrets"),
+];
+/// What a site's controller lists in its own cluster.
+const SITE: [(&str, &str, &str); 10] = [
+    ("yunting.io", "v1alpha1", "slicerecords"),
+    ("", "v1", "namespaces"),
+    ("networking.k8s.io", "v1", "networkpolicies"),
+    ("", "v1", "resourcequotas"),
+    ("", "v1", "limitranges"),
+    ("rbac.authorization.k8s.io", "v1", "rolebindings"),
+    ("", "v1", "serviceaccounts"),
+    ("", "v1", "configmaps"),
+    ("apps", "v1", "deployments"),
+    ("", "v1", "pods"),
+];
+
+/// One restart.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Restart {
+    /// Seconds until the controller said that it is ready.
+    pub ready: f64,
+    /// Seconds of the raw list.
+    pub list: f64,
+    /// Requests that change something, Leases and dry runs not among them.
+    pub writes: usize,
+}
+
+/// Ends and begins the hub's controller.
+pub async fn hub(city: &mut City) -> anyhow::Result<Restart> {
+    let list = list_all(&city.clients.person, &HUB).await?;
+    city.stop("hub")?;
+    let mark = Mark::now(&city.audit_logs());
+    city.start_hub()?;
+    measured(city, "hub", list, &mark).await
+}
+
+/// Ends and begins the first site's controller.
+pub async fn site(city: &mut City) -> anyhow::Result<Restart> {
+    let name = city.sites.first().context("no site")?.name;
+    let list = list_all(&city.clients.sites[0], &SITE).await?;
+    city.stop(name)?;
+    let mark = Mark::now(&city.audit_logs());
+    city.start_site(0)?;
+    measured(city, name, list, &mark).await
+}
+
+async fn measured(city: &City, name: &str, list: f64, mark: &Mark) -> anyhow::Result<Restart> {
+    let began = Instant::now();
+    let port = city.port(name)?;
+    let mut tick = tokio::time::interval(Duration::from_millis(5));
+    while !is_ready(port).await {
+        tick.tick().await;
+        deadline("a controller to be ready", began)?;
+    }
+    let ready = began.elapsed().as_secs_f64();
+    tokio::time::sleep(SETTLE).await;
+    Ok(Restart { ready, list, writes: writes(&mark.counts()?) })
+}
+
+/// Requests that change something but Leases.
+pub fn writes(counts: &Counts) -> usize {
+    crate::audit::sum(counts, |line| line.writes() && !line.is_beat())
+}
+
+/// Whether `/readyz` of a local port answers 200.
+async fn is_ready(port: u16) -> bool {
+    let ask = async {
+        let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await?;
+        stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        std::io::Result::Ok(answer.starts_with("HTTP/1.1 200"))
+    };
+    ask.await.unwrap_or(false)
+}
+
+#[derive(Deserialize)]
+struct Page {
+    metadata: PageMeta,
+}
+
+#[derive(Deserialize)]
+struct PageMeta {
+    #[serde(default, rename = "continue")]
+    token: String,
+}
+
+/// Seconds for all of them at once, page by page.
+async fn list_all(client: &Client, kinds: &[(&str, &str, &str)]) -> anyhow::Result<f64> {
+    let began = Instant::now();
+    let lists =
+        kinds.iter().map(|(group, version, plural)| list(client, path(group, version, plural, None, "")));
+    try_join_all(lists).await?;
+    Ok(began.elapsed().as_secs_f64())
+}
+
+async fn list(client: &Client, path: String) -> anyhow::Result<()> {
+    let mut token = String::new();
+    loop {
+        let uri = format!("{path}?limit={PAGE}&continue={token}");
+        let page: Page = client.request(http::Request::get(&uri).body(Vec::new())?).await.context(uri)?;
+        if page.metadata.token.is_empty() {
+            return Ok(());
+        }
+        ensure!(page.metadata.token != token, "{path}: the same page twice");
+        token = page.metadata.token;
+    }
+}
