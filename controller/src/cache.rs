@@ -1,10 +1,10 @@
 //! Watched copies of what an API server holds. One LIST at start, then a watch; nobody reads from the server
 //! what a cache has.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use futures::{StreamExt, TryStreamExt};
 use kube::core::DeserializeGuard;
@@ -25,10 +25,55 @@ pub trait Cached:
 }
 impl<K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static> Cached for K {}
 
+/// Words by which objects of a kind are found without looking at all of them.
+pub type Tags<K> = fn(&K) -> Vec<String>;
+
+/// Namespace and name, in the order in which objects are given out.
+type Place = (Option<String>, String);
+
+/// Objects by tag. As long as it is empty for a kind without tags, it costs nothing.
+struct Tagged<K> {
+    tags: Tags<K>,
+    by_tag: HashMap<String, BTreeMap<Place, Arc<K>>>,
+    /// Tags under which an object stands, which may not be those it has now.
+    standing: HashMap<Place, Vec<String>>,
+}
+
+impl<K: Cached> Tagged<K> {
+    fn new(tags: Tags<K>) -> Self {
+        Self { tags, by_tag: HashMap::new(), standing: HashMap::new() }
+    }
+
+    fn put(&mut self, object: &Arc<K>) {
+        let place = (object.namespace(), object.name_any());
+        self.take(&place);
+        let tags = (self.tags)(object);
+        if tags.is_empty() {
+            return;
+        }
+        for tag in &tags {
+            self.by_tag.entry(tag.clone()).or_default().insert(place.clone(), object.clone());
+        }
+        self.standing.insert(place, tags);
+    }
+
+    fn take(&mut self, place: &Place) {
+        for tag in self.standing.remove(place).into_iter().flatten() {
+            if let Some(objects) = self.by_tag.get_mut(&tag) {
+                objects.remove(place);
+                if objects.is_empty() {
+                    self.by_tag.remove(&tag);
+                }
+            }
+        }
+    }
+}
+
 /// Watched copy of one kind.
 #[derive(Clone)]
 pub struct Cache<K: Cached> {
     store: Store<K>,
+    tagged: Arc<RwLock<Tagged<K>>>,
     listed: Arc<AtomicBool>,
 }
 
@@ -42,18 +87,32 @@ impl<K: Cached> Cache<K> {
         stop: CancellationToken,
         touched: impl Fn(&K) + Send + 'static,
     ) -> Self {
+        Self::start_tagged(api, config, metrics, stop, |_| Vec::new(), touched)
+    }
+
+    /// The same, with tags by which [`Cache::tagged`] finds objects.
+    pub fn start_tagged(
+        api: Api<DeserializeGuard<K>>,
+        config: watcher::Config,
+        metrics: Arc<Metrics>,
+        stop: CancellationToken,
+        tags: Tags<K>,
+        touched: impl Fn(&K) + Send + 'static,
+    ) -> Self {
         let writer = Writer::<K>::default();
         let store = writer.as_reader();
         let listed = Arc::new(AtomicBool::new(false));
         let config = config.timeout(WATCH_SECONDS);
-        let follow = follow(api, config, metrics, writer, listed.clone(), touched);
+        let tagged = Arc::new(RwLock::new(Tagged::new(tags)));
+        let copy = Following { writer, tagged: tagged.clone(), listed: listed.clone() };
+        let follow = follow(api, config, metrics, copy, touched);
         tokio::spawn(async move {
             tokio::select! {
                 () = stop.cancelled() => (),
                 () = follow => (),
             }
         });
-        Self { store, listed }
+        Self { store, tagged, listed }
     }
 
     /// Waits for the first complete LIST.
@@ -84,7 +143,14 @@ impl<K: Cached> Cache<K> {
         all
     }
 
-    /// What a predicate selects, sorted by namespace and name.
+    /// Objects with a tag, sorted by namespace and name.
+    pub fn tagged(&self, tag: &str) -> Vec<Arc<K>> {
+        let tagged = self.tagged.read().unwrap_or_else(PoisonError::into_inner);
+        tagged.by_tag.get(tag).map(|objects| objects.values().cloned().collect()).unwrap_or_default()
+    }
+
+    /// What a predicate selects, sorted by namespace and name. It looks at every object: not for what is done per
+    /// object.
     pub fn select(&self, predicate: impl Fn(&K) -> bool) -> Vec<Arc<K>> {
         let mut some = self.store.state_filter(predicate);
         some.sort_by_cached_key(|o| (o.namespace(), o.name_any()));
@@ -92,16 +158,45 @@ impl<K: Cached> Cache<K> {
     }
 }
 
+/// What a watch writes into.
+struct Following<K: Cached> {
+    writer: Writer<K>,
+    tagged: Arc<RwLock<Tagged<K>>>,
+    listed: Arc<AtomicBool>,
+}
+
+impl<K: Cached> Following<K> {
+    /// Takes an event into store and tags, before anybody is told of it.
+    fn apply(&mut self, event: &Event<K>) {
+        self.writer.apply_watcher_event(event);
+        let reader = self.writer.as_reader();
+        let mut tagged = self.tagged.write().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            Event::Apply(object) => {
+                if let Some(object) = reader.get(&ObjectRef::from_obj(object)) {
+                    tagged.put(&object);
+                }
+            }
+            Event::Delete(object) => tagged.take(&(object.namespace(), object.name_any())),
+            Event::InitDone => {
+                let mut fresh = Tagged::new(tagged.tags);
+                reader.state().iter().for_each(|object| fresh.put(object));
+                *tagged = fresh;
+            }
+            Event::Init | Event::InitApply(_) => (),
+        }
+    }
+}
+
 async fn follow<K: Cached>(
     api: Api<DeserializeGuard<K>>,
     config: watcher::Config,
     metrics: Arc<Metrics>,
-    mut writer: Writer<K>,
-    listed: Arc<AtomicBool>,
+    mut copy: Following<K>,
     touched: impl Fn(&K),
 ) {
     let kind = K::kind(&()).into_owned();
-    let reader = writer.as_reader();
+    let reader = copy.writer.as_reader();
     let mut before: HashMap<ObjectRef<K>, Arc<K>> = HashMap::new();
     let mut stream = watcher(api, config).default_backoff().boxed();
     loop {
@@ -118,7 +213,7 @@ async fn follow<K: Cached>(
         if matches!(event, Event::Init) {
             before = reader.state().into_iter().map(|o| (ObjectRef::from_obj(o.as_ref()), o)).collect();
         }
-        writer.apply_watcher_event(&event);
+        copy.apply(&event);
         match &event {
             Event::Apply(object) | Event::Delete(object) => touched(object),
             Event::InitApply(object) => {
@@ -126,7 +221,7 @@ async fn follow<K: Cached>(
             }
             Event::Init => (),
             Event::InitDone => {
-                listed.store(true, Ordering::Release);
+                copy.listed.store(true, Ordering::Release);
                 reader.state().iter().for_each(|o| touched(o));
                 for (_, gone) in before.drain() {
                     touched(&gone);
@@ -159,5 +254,32 @@ fn understood<K: Cached>(event: Event<DeserializeGuard<K>>) -> Option<Event<K>> 
         Event::InitApply(o) => open(o).map(Event::InitApply),
         Event::Init => Some(Event::Init),
         Event::InitDone => Some(Event::InitDone),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use k8s_openapi::api::core::v1::ConfigMap;
+
+    fn map(name: &str, label: &str) -> Arc<ConfigMap> {
+        let mut map = ConfigMap::default();
+        map.metadata.name = Some(name.to_owned());
+        map.metadata.labels = Some([("l".to_owned(), label.to_owned())].into());
+        Arc::new(map)
+    }
+
+    #[test]
+    fn an_object_is_found_by_the_tag_it_has_now() {
+        let mut tagged = Tagged::<ConfigMap>::new(|m| m.labels().get("l").cloned().into_iter().collect());
+        tagged.put(&map("a", "one"));
+        tagged.put(&map("b", "one"));
+        tagged.put(&map("a", "two"));
+        let names = |tag: &str| -> Vec<String> {
+            tagged.by_tag.get(tag).into_iter().flat_map(|o| o.values()).map(|o| o.name_any()).collect()
+        };
+        assert_eq!((names("one"), names("two")), (vec!["b".to_owned()], vec!["a".to_owned()]));
+        tagged.take(&(None, "b".to_owned()));
+        assert!(!tagged.by_tag.contains_key("one"));
     }
 }

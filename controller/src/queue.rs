@@ -1,10 +1,11 @@
 //! Work queue of a controller: a key is worked on by one task at a time, woken keys are merged, concurrency is
-//! bounded, failures come back later and later.
+//! bounded, failures come back later and later. Keys of different groups take turns, so that who asks for much
+//! does not keep the others waiting.
 //!
 //! kube-runtime's `applier` was not taken: it knows only keys of one kind whose objects exist, and a record or
 //! slice must also be worked on when what woke it has gone.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::fmt::Display;
 use std::hash::Hash;
 use std::sync::Arc;
@@ -49,22 +50,64 @@ impl<K> Waker<K> {
     }
 }
 
+/// Says to which group a key belongs.
+type Group<K> = Box<dyn Fn(&K) -> String + Send>;
+
 /// Receiving side: runs reconciles.
-#[derive(Debug)]
 pub struct Queue<K> {
     name: &'static str,
     receiver: mpsc::UnboundedReceiver<(K, Duration)>,
+    group: Group<K>,
+}
+
+impl<K> Queue<K> {
+    /// Groups of keys take turns; without this all keys are one group.
+    #[must_use]
+    pub fn by_turns(self, group: impl Fn(&K) -> String + Send + 'static) -> Self {
+        Self { group: Box::new(group), ..self }
+    }
 }
 
 /// A queue and its waker.
 pub fn queue<K>(name: &'static str) -> (Waker<K>, Queue<K>) {
     let (sender, receiver) = mpsc::unbounded_channel();
-    (Waker(sender), Queue { name, receiver })
+    (Waker(sender), Queue { name, receiver, group: Box::new(|_| String::new()) })
+}
+
+/// Keys whose time has come: the first of each group in turn.
+struct Turns<K> {
+    groups: VecDeque<String>,
+    keys: HashMap<String, VecDeque<K>>,
+}
+
+impl<K> Turns<K> {
+    fn push(&mut self, group: String, key: K) {
+        let waiting = self.keys.entry(group.clone()).or_default();
+        if waiting.is_empty() {
+            self.groups.push_back(group);
+        }
+        waiting.push_back(key);
+    }
+
+    fn pop(&mut self) -> Option<K> {
+        let group = self.groups.pop_front()?;
+        let waiting = self.keys.get_mut(&group)?;
+        let key = waiting.pop_front();
+        if waiting.is_empty() {
+            self.keys.remove(&group);
+        } else {
+            self.groups.push_back(group);
+        }
+        key
+    }
 }
 
 struct State<K> {
-    due: HashMap<K, Instant>,
+    /// Every key that waits, with its place in `order`.
+    due: HashMap<K, (Instant, u64)>,
+    /// Keys whose time has not come yet.
     order: BTreeMap<(Instant, u64), K>,
+    turns: Turns<K>,
     running: HashSet<K>,
     woken: HashSet<K>,
     attempts: HashMap<K, u32>,
@@ -76,6 +119,7 @@ impl<K: Clone + Eq + Hash> State<K> {
         Self {
             due: HashMap::new(),
             order: BTreeMap::new(),
+            turns: Turns { groups: VecDeque::new(), keys: HashMap::new() },
             running: HashSet::new(),
             woken: HashSet::new(),
             attempts: HashMap::new(),
@@ -89,23 +133,27 @@ impl<K: Clone + Eq + Hash> State<K> {
             self.woken.insert(key);
             return;
         }
-        if self.due.get(&key).is_some_and(|due| *due <= at) {
+        if self.due.get(&key).is_some_and(|(due, _)| *due <= at) {
             return;
         }
-        if self.due.insert(key.clone(), at).is_some() {
-            self.order.retain(|_, k| *k != key);
-        }
         self.sequence += 1;
-        self.order.insert((at, self.sequence), key);
+        let place = (at, self.sequence);
+        if let Some(before) = self.due.insert(key.clone(), place) {
+            self.order.remove(&before);
+        }
+        self.order.insert(place, key);
     }
 
     fn next_due(&self) -> Option<Instant> {
         self.order.keys().next().map(|(at, _)| *at)
     }
 
-    fn take(&mut self, now: Instant) -> Option<K> {
-        let entry = self.order.first_entry().filter(|e| e.key().0 <= now)?;
-        let key = entry.remove();
+    fn take(&mut self, now: Instant, group: &dyn Fn(&K) -> String) -> Option<K> {
+        while let Some(entry) = self.order.first_entry().filter(|e| e.key().0 <= now) {
+            let key = entry.remove();
+            self.turns.push(group(&key), key);
+        }
+        let key = self.turns.pop()?;
         self.due.remove(&key);
         self.running.insert(key.clone());
         Some(key)
@@ -138,7 +186,7 @@ impl<K: Clone + Eq + Hash + Display + Send + 'static> Queue<K> {
         let mut tasks: JoinSet<(K, Result<Next, E>, Duration)> = JoinSet::new();
         loop {
             while tasks.len() < concurrency
-                && let Some(key) = state.take(Instant::now())
+                && let Some(key) = state.take(Instant::now(), &self.group)
             {
                 let work = reconcile(key.clone());
                 tasks.spawn(async move {
@@ -211,27 +259,53 @@ async fn sleep_until(at: Option<Instant>) {
 mod tests {
     use super::*;
 
+    fn one(_: &&'static str) -> String {
+        String::new()
+    }
+
     #[test]
     fn a_key_waits_once_at_its_earliest_time() {
         let (mut state, now) = (State::new(), Instant::now());
         state.schedule("a", now + Duration::from_secs(5));
         state.schedule("a", now);
         state.schedule("a", now + Duration::from_secs(9));
-        assert_eq!(state.take(now), Some("a"));
-        assert_eq!(state.take(now + Duration::from_secs(10)), None);
+        assert_eq!(state.take(now, &one), Some("a"));
+        assert_eq!(state.take(now + Duration::from_secs(10), &one), None);
     }
 
     #[test]
     fn a_key_woken_while_it_runs_runs_once_more() {
         let (mut state, now) = (State::new(), Instant::now());
         state.schedule("a", now);
-        assert_eq!(state.take(now), Some("a"));
+        assert_eq!(state.take(now, &one), Some("a"));
         state.schedule("a", now);
         state.schedule("a", now);
-        assert_eq!(state.take(now), None);
+        assert_eq!(state.take(now, &one), None);
         state.finished("a", None, now);
-        assert_eq!(state.take(now), Some("a"));
+        assert_eq!(state.take(now, &one), Some("a"));
         state.finished("a", None, now);
-        assert_eq!(state.take(now), None);
+        assert_eq!(state.take(now, &one), None);
+    }
+
+    #[test]
+    fn a_single_key_does_not_wait_for_all_of_another_group() {
+        let (mut state, now) = (State::new(), Instant::now());
+        let group = |key: &&'static str| key[..1].to_owned();
+        for key in ["a1", "a2", "a3", "b1"] {
+            state.schedule(key, now);
+        }
+        let taken: Vec<_> = std::iter::from_fn(|| state.take(now, &group)).collect();
+        assert_eq!(taken, ["a1", "b1", "a2", "a3"]);
+    }
+
+    #[test]
+    fn a_key_whose_turn_is_near_keeps_it_when_it_is_woken_again() {
+        let (mut state, now) = (State::new(), Instant::now());
+        state.schedule("a", now);
+        state.schedule("b", now);
+        assert_eq!(state.take(now, &one), Some("a"));
+        state.schedule("b", now + Duration::from_secs(1));
+        assert_eq!(state.take(now, &one), Some("b"));
+        assert_eq!(state.take(now + Duration::from_secs(2), &one), None);
     }
 }

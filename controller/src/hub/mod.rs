@@ -102,7 +102,9 @@ async fn work(
     let (vdcs_waker, vdcs) = queue("hub-vdc");
     let (halls_waker, halls) = queue("hub-hall");
     let wakers = Wakers { sites: sites_waker, bureaus: bureaus_waker, vdcs: vdcs_waker, halls: halls_waker };
-    let queues = Queues { sites, bureaus, vdcs, halls };
+    // Bureaus take turns.
+    let of_bureau = |key: &ObjectKey| key.namespace.clone();
+    let queues = Queues { sites, bureaus, vdcs: vdcs.by_turns(of_bureau), halls: halls.by_turns(of_bureau) };
     let world = World::start(&servers.client, writer, context, term, wakers, stop).await?;
     readiness.set(true);
     tracing::info!("caches are filled");

@@ -5,7 +5,7 @@ use kube::ResourceExt;
 use kube::runtime::watcher;
 use yunting_crds::{labels, names};
 
-use super::world::{Starter, Wakers, cluster};
+use super::world::{Starter, Wakers, cluster, tag};
 use crate::cache::{Cache, Cached};
 
 /// Roles and bindings of the hub's own making.
@@ -25,8 +25,8 @@ impl Rights {
         let of_bureaus = || watcher::Config::default().labels(&format!("{},{}", ours(), labels::BUREAU));
         let (a, b, c, d) = (wakers.clone(), wakers.clone(), wakers.clone(), wakers.clone());
         Self {
-            roles: start.all(within(), move |r: &Role| touched_within(&a, r)),
-            bindings: start.all(within(), move |r: &RoleBinding| touched_within(&b, r)),
+            roles: start.tagged(within(), tag::namespace, move |r: &Role| touched_within(&a, r)),
+            bindings: start.tagged(within(), tag::namespace, move |r: &RoleBinding| touched_within(&b, r)),
             cluster_roles: start.all(of_bureaus(), move |r: &ClusterRole| touched_of_bureau(&c, r)),
             cluster_bindings: start.all(of_bureaus(), move |r: &ClusterRoleBinding| touched_of_bureau(&d, r)),
         }

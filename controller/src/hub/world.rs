@@ -22,7 +22,7 @@ use yunting_plan::slices::share_of;
 use super::liveness::Liveness;
 use super::rights::Rights;
 use super::secrets::HashKey;
-use crate::cache::{Cache, Cached};
+use crate::cache::{Cache, Cached, Tags};
 use crate::context::Context;
 use crate::queue::Waker;
 use crate::writer::Writer;
@@ -126,13 +126,51 @@ pub(super) struct Starter<'a> {
 
 impl Starter<'_> {
     /// Starts one.
-    pub(super) fn all<K: Cached>(
+    pub(super) fn all<K: Cached>(&self, config: watcher::Config, touched: impl Fn(&K) + Send + 'static) -> Cache<K> {
+        self.tagged(config, |_| Vec::new(), touched)
+    }
+
+    /// Starts one whose objects are found by tags.
+    pub(super) fn tagged<K: Cached>(
         &self,
         config: watcher::Config,
+        tags: Tags<K>,
         touched: impl Fn(&K) + Send + 'static,
     ) -> Cache<K> {
         let api: Api<DeserializeGuard<K>> = Api::all(self.client.clone());
-        Cache::start(api, config, self.context.metrics.clone(), self.stop.clone(), touched)
+        Cache::start_tagged(api, config, self.context.metrics.clone(), self.stop.clone(), tags, touched)
+    }
+}
+
+/// Tags by which caches of the hub are asked.
+pub(super) mod tag {
+    use super::{Bureau, Hall, Resource, ResourceExt, VdcSlice};
+
+    /// The namespace alone.
+    pub(in crate::hub) fn namespace<K: Resource>(object: &K) -> Vec<String> {
+        object.namespace().into_iter().collect()
+    }
+
+    /// Halls by namespace, and by the VDC they are in.
+    pub(super) fn hall(hall: &Hall) -> Vec<String> {
+        let namespace = hall.namespace().unwrap_or_default();
+        let vdc = in_vdc(&namespace, &hall.spec.vdc_ref.name);
+        vec![namespace, vdc]
+    }
+
+    /// Halls in this VDC.
+    pub(in crate::hub) fn in_vdc(namespace: &str, vdc: &str) -> String {
+        format!("{namespace}/{vdc}")
+    }
+
+    /// Slices by the VDC's uid, and by namespace.
+    pub(super) fn slice(slice: &VdcSlice) -> Vec<String> {
+        vec![slice.spec.source.uid.clone(), slice.namespace().unwrap_or_default()]
+    }
+
+    /// Bureaus by the one they are carved from.
+    pub(super) fn parent(bureau: &Bureau) -> Vec<String> {
+        bureau.spec.parent_ref.iter().map(|p| p.name.clone()).collect()
     }
 }
 
@@ -153,7 +191,7 @@ impl World {
             || watcher::Config::default().labels(&format!("{}={}", labels::MANAGED_BY, labels::MANAGER));
         let w = wakers.clone();
         let halls_of = Late::default();
-        let vdcs: Cache<VirtualDataCenter> = start.all(any(), {
+        let vdcs: Cache<VirtualDataCenter> = start.tagged(any(), tag::namespace, {
             let (w, halls) = (w.clone(), halls_of.clone());
             move |v: &VirtualDataCenter| {
                 w.vdcs.wake(key(v));
@@ -161,7 +199,7 @@ impl World {
                 w.bureau_of(&v.namespace().unwrap_or_default());
             }
         });
-        let halls: Cache<Hall> = start.all(any(), {
+        let halls: Cache<Hall> = start.tagged(any(), tag::hall, {
             let (w, vdcs_of_halls, late) = (w.clone(), vdcs.clone(), halls_of.clone());
             move |h: &Hall| {
                 w.halls.wake(key(h));
@@ -173,11 +211,11 @@ impl World {
             }
         });
         halls_of.set(halls.clone());
-        let vdc_slices = start.all(any(), {
+        let vdc_slices = start.tagged(any(), tag::slice, {
             let w = w.clone();
             move |s: &VdcSlice| w.vdc_slice(s)
         });
-        let hall_slices = start.all(any(), {
+        let hall_slices = start.tagged(any(), tag::namespace, {
             let w = w.clone();
             move |s: &HallSlice| w.hall_slice(s)
         });
@@ -192,7 +230,7 @@ impl World {
             let seen = Seen::default();
             move |s: &Site| site_touched(&w, &vdcs, &seen, s)
         });
-        let bureaus = start.all(any(), {
+        let bureaus = start.tagged(any(), tag::parent, {
             let w = w.clone();
             let vdcs = vdcs.clone();
             let seen = Seen::default();
@@ -296,14 +334,8 @@ impl World {
     /// Wakes everything that lives at a site: its beat began or stopped, or what it offers changed.
     pub(super) fn wake_residents(&self, site: &str) {
         let namespace = format!("{}{site}", names::SITE_NAMESPACE_PREFIX);
-        self.vdc_slices
-            .select(|s| s.namespace().as_deref() == Some(&namespace))
-            .iter()
-            .for_each(|s| self.wakers.vdc_slice(s));
-        self.hall_slices
-            .select(|s| s.namespace().as_deref() == Some(&namespace))
-            .iter()
-            .for_each(|s| self.wakers.hall_slice(s));
+        self.vdc_slices.tagged(&namespace).iter().for_each(|s| self.wakers.vdc_slice(s));
+        self.hall_slices.tagged(&namespace).iter().for_each(|s| self.wakers.hall_slice(s));
     }
 }
 
@@ -319,9 +351,8 @@ impl Late {
     /// Halls of a VDC wait for its place and its namespaces. Those not known yet wake by themselves.
     fn wake_of(&self, w: &Wakers, vdc: &VirtualDataCenter) {
         let Some(halls) = self.0.get() else { return };
-        let (namespace, name) = (vdc.namespace(), vdc.name_any());
-        let in_it = |h: &Hall| h.namespace() == namespace && h.spec.vdc_ref.name == name;
-        halls.select(in_it).iter().for_each(|h| w.halls.wake_after(key(h.as_ref()), GATHER));
+        let in_it = tag::in_vdc(&vdc.namespace().unwrap_or_default(), &vdc.name_any());
+        halls.tagged(&in_it).iter().for_each(|h| w.halls.wake_after(key(h.as_ref()), GATHER));
     }
 }
 
@@ -371,8 +402,7 @@ fn bureau_touched(w: &Wakers, vdcs: &Cache<VirtualDataCenter>, seen: &Seen, bure
     let fits = bureau.status.as_ref().is_some_and(|s| state_of(&s.conditions, QUOTA_ENFORCED) == State::True);
     if seen.moved(&bureau.name_any(), (bureau.metadata.generation, fits)) {
         let namespace = format!("{}{}", names::BUREAU_NAMESPACE_PREFIX, bureau.name_any());
-        let here = |v: &VirtualDataCenter| v.namespace().as_deref() == Some(&namespace);
-        vdcs.select(here).iter().for_each(|v| w.vdcs.wake(key(v.as_ref())));
+        vdcs.tagged(&namespace).iter().for_each(|v| w.vdcs.wake(key(v.as_ref())));
     }
 }
 

@@ -24,7 +24,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 use yunting_crds::labels;
-use yunting_crds::names::SiteName;
+use yunting_crds::names::{SiteName, SliceKind, slice};
 
 use crate::context::Context;
 use crate::hub_client::Servers;
@@ -135,7 +135,26 @@ async fn work(
     anyhow::bail!("a controller stopped")
 }
 
+/// Bureaus take turns.
+fn by_bureau(world: &Arc<World>, queues: Queues) -> Queues {
+    let of = |kind: Option<SliceKind>| {
+        let world = world.clone();
+        move |name: &Name| match kind {
+            Some(kind) => world.bureau(&slice(kind, &name.0)),
+            None => world.bureau(&name.0),
+        }
+    };
+    Queues {
+        mirror: queues.mirror.by_turns(of(None)),
+        vdcs: queues.vdcs.by_turns(of(Some(SliceKind::Vdc))),
+        halls: queues.halls.by_turns(of(Some(SliceKind::Hall))),
+        outbox: queues.outbox.by_turns(of(None)),
+        report: queues.report,
+    }
+}
+
 async fn run_queues(world: Arc<World>, queues: Queues, stop: &CancellationToken) {
+    let queues = by_bureau(&world, queues);
     let metrics = world.context.metrics.clone();
     macro_rules! reconcile {
         ($queue:expr, $module:ident) => {{

@@ -36,7 +36,7 @@ use super::review::Review;
 use super::usage::Usage;
 use super::vdc::closing::Closings;
 use super::vdc::limits::Lowering;
-use crate::cache::{Cache, Cached};
+use crate::cache::{Cache, Cached, Tags};
 use crate::children::{Child, Children, Tally, Watched};
 use crate::context::Context;
 use crate::hub_client::Servers;
@@ -45,6 +45,8 @@ use crate::writer::Writer;
 
 /// Time for which changes of objects are gathered before what they belong to is worked on again.
 const GATHER: Duration = Duration::from_millis(50);
+/// The same for the report, which looks at every record and which nobody waits for when one changes.
+const GATHER_REPORT: Duration = Duration::from_secs(1);
 
 /// Time for which creations are gathered before limits are looked at: a fraction of what an excess may last.
 const GATHER_USE: Duration = Duration::from_millis(20);
@@ -80,6 +82,11 @@ impl Wakers {
     /// The report is due again.
     pub(super) fn report(&self) {
         self.report.wake_after(Name(String::new()), GATHER);
+    }
+
+    /// The report is due again, but nobody waits for it.
+    fn report_later(&self) {
+        self.report.wake_after(Name(String::new()), GATHER_REPORT);
     }
 
     /// By name of a slice or record: the VDC or hall it is about.
@@ -204,12 +211,17 @@ struct Starter<'a> {
 
 impl Starter<'_> {
     fn cluster<K: Cached>(&self, touched: impl Fn(&K) + Send + 'static) -> Cache<K> {
+        self.tagged(|_| Vec::new(), touched)
+    }
+
+    fn tagged<K: Cached>(&self, tags: Tags<K>, touched: impl Fn(&K) + Send + 'static) -> Cache<K> {
         let api: Api<DeserializeGuard<K>> = Api::all(self.client.clone());
-        Cache::start(
+        Cache::start_tagged(
             api,
             watcher::Config::default(),
             self.context.metrics.clone(),
             self.stop.clone(),
+            tags,
             touched,
         )
     }
@@ -248,7 +260,7 @@ impl World {
         let at_site = Starter { client: own, namespace: None, context: &context, stop };
         let canary = Arc::new(Canary::default());
         let w = &wakers;
-        let records = at_site.cluster({
+        let records = at_site.tagged(vdc_of_hall, {
             let w = w.clone();
             move |r: &SliceRecord| {
                 w.slice(&r.name_any());
@@ -256,7 +268,7 @@ impl World {
                 if let Some(hall) = &r.spec.hall {
                     w.vdcs.wake(Name(hall.vdc.uid.clone()));
                 }
-                w.report();
+                w.report_later();
             }
         });
         let memory = Arc::new(Memory::default());
@@ -273,14 +285,14 @@ impl World {
             let w = w.clone();
             move |s: &VdcSlice| {
                 w.slice(&s.name_any());
-                w.report();
+                w.report_later();
             }
         });
         let hall_slices = at_hub.namespaced({
             let w = w.clone();
             move |s: &HallSlice| {
                 w.slice(&s.name_any());
-                w.report();
+                w.report_later();
             }
         });
         let hub_secrets = at_hub.namespaced({
@@ -369,6 +381,21 @@ impl World {
         self.hall_slices.get(&self.site.namespace(), &slice(SliceKind::Hall, uid))
     }
 
+    /// Bureau of a slice or record, by its name: what queues take turns by.
+    pub(super) fn bureau(&self, name: &str) -> String {
+        let of_record = || {
+            let record = self.records.get_cluster(name)?;
+            let source = record.spec.vdc.as_ref().map(|v| &v.source);
+            source.or_else(|| record.spec.hall.as_ref().map(|h| &h.source)).map(|s| s.bureau.clone())
+        };
+        let namespace = self.site.namespace();
+        let of_slice = || {
+            let vdc = self.vdc_slices.get(&namespace, name).map(|s| s.spec.source.bureau.clone());
+            vdc.or_else(|| self.hall_slices.get(&namespace, name).map(|s| s.spec.source.bureau.clone()))
+        };
+        of_record().or_else(of_slice).unwrap_or_default()
+    }
+
     /// Records of the halls that run in a VDC.
     pub(super) fn halls_of(&self, vdc_uid: &str) -> Vec<Arc<SliceRecord>> {
         halls_of(&self.records, vdc_uid)
@@ -385,7 +412,12 @@ fn tally(w: Wakers, usage: Arc<Usage>) -> Tally {
 }
 
 fn halls_of(records: &Cache<SliceRecord>, vdc_uid: &str) -> Vec<Arc<SliceRecord>> {
-    records.select(|r| r.spec.hall.as_ref().is_some_and(|h| h.vdc.uid == vdc_uid))
+    records.tagged(vdc_uid)
+}
+
+/// Tag of a hall's record: the uid of its VDC.
+fn vdc_of_hall(record: &SliceRecord) -> Vec<String> {
+    record.spec.hall.iter().map(|h| h.vdc.uid.clone()).collect()
 }
 
 /// A namespace that opens or closes matters to every hall of its VDC; a hall's object that goes matters to the VDC,

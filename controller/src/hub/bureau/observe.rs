@@ -46,8 +46,8 @@ impl Standing {
         let own = roles::of_own_bureau(bureau);
         let rights = &world.rights;
         Self {
-            roles: rights.roles.select(|r| r.namespace().as_deref() == Some(namespace)),
-            bindings: rights.bindings.select(|b| b.namespace().as_deref() == Some(namespace)),
+            roles: rights.roles.tagged(namespace),
+            bindings: rights.bindings.tagged(namespace),
             cluster_roles: rights.cluster_roles.get_cluster(&own).into_iter().collect(),
             cluster_bindings: rights.cluster_bindings.get_cluster(&own).into_iter().collect(),
         }
@@ -59,16 +59,13 @@ pub(super) fn observe(world: &World, key: &ObjectKey) -> Option<Seen> {
     let bureau = world.bureaus.get_cluster(&key.name)?;
     let namespace_name = format!("{BUREAU_NAMESPACE_PREFIX}{}", key.name);
     let parent_name = bureau.spec.parent_ref.as_ref().map(|p| p.name.clone());
-    let child_of = |name: &str| {
-        let name = name.to_owned();
-        world.bureaus.select(move |b| b.spec.parent_ref.as_ref().is_some_and(|p| p.name == name))
-    };
+    let child_of = |name: &str| world.bureaus.tagged(name);
     let siblings = parent_name.as_deref().map(child_of).unwrap_or_default();
     Some(Seen {
         namespace: world.namespaces.get_cluster(&namespace_name),
         rights: Standing::of(world, &key.name, &namespace_name),
-        vdcs: world.vdcs.select(|v| v.namespace().as_deref() == Some(&namespace_name)).len(),
-        halls: world.halls.select(|h| h.namespace().as_deref() == Some(&namespace_name)).len(),
+        vdcs: world.vdcs.tagged(&namespace_name).len(),
+        halls: world.halls.tagged(&namespace_name).len(),
         promised: world.ledger().of_bureau(&key.name, ""),
         children: child_of(&key.name),
         parent: parent_name.and_then(|p| world.bureaus.get_cluster(&p)),

@@ -9,7 +9,7 @@ use yunting_crds::names::{BUREAU_NAMESPACE_PREFIX, SiteName, SliceKind, slice};
 use yunting_crds::resources::Amounts;
 use yunting_crds::{Bureau, Site, VdcSlice, VdcTemplate, VirtualDataCenter};
 
-use crate::hub::world::{ObjectKey, World};
+use crate::hub::world::{ObjectKey, World, tag};
 
 /// What is known about a VDC.
 pub(super) struct Seen {
@@ -46,20 +46,18 @@ pub(super) fn observe(world: &World, key: &ObjectKey) -> Option<Seen> {
     let bureau_name = key.namespace.strip_prefix(BUREAU_NAMESPACE_PREFIX)?.to_owned();
     let sites = seen_sites(world);
     let slice_name = slice(SliceKind::Vdc, &uid);
-    let mine = world.vdc_slices.select(|s| s.name_any() == slice_name && s.spec.source.uid == uid);
+    let mine = world.vdc_slices.tagged(&uid).into_iter().filter(|s| s.name_any() == slice_name);
     let by_site = |s: Arc<VdcSlice>| {
         s.namespace().as_deref().and_then(SiteName::from_namespace).map(|n| (n.to_string(), s.clone()))
     };
-    let in_it = world
-        .halls
-        .select(|h| h.namespace().as_deref() == Some(&key.namespace) && h.spec.vdc_ref.name == key.name);
+    let in_it = world.halls.tagged(&tag::in_vdc(&key.namespace, &key.name));
     Some(Seen {
         uid,
         bureau: world.bureaus.get_cluster(&bureau_name),
         carved: carved(world, &bureau_name),
         template: vdc.spec.template_ref.as_ref().and_then(|t| world.templates.get_cluster(&t.name)),
         sites,
-        slices: mine.into_iter().filter_map(by_site).collect(),
+        slices: mine.filter_map(by_site).collect(),
         halls: in_it.iter().map(|h| h.name_any()).collect(),
         bureau_name,
         vdc,
@@ -67,7 +65,7 @@ pub(super) fn observe(world: &World, key: &ObjectKey) -> Option<Seen> {
 }
 
 fn carved(world: &World, bureau: &str) -> Amounts {
-    let children = world.bureaus.select(|b| b.spec.parent_ref.as_ref().is_some_and(|p| p.name == bureau));
+    let children = world.bureaus.tagged(bureau);
     let limits = children.iter().filter_map(|b| b.spec.quota.amounts().ok());
     limits.fold(Amounts::new(), |sum, a| sum.plus(&a))
 }
