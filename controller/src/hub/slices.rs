@@ -122,20 +122,22 @@ impl Slice for HallSlice {
     }
 }
 
-/// Writes slices that do not stand. A new leader's term alone is no reason to write.
+/// Writes slices that do not stand; says whether there were any. A new leader's term alone is no reason to write.
 pub(super) async fn write<S: Slice>(
     world: &World,
     manager: &'static str,
     standing: &BTreeMap<String, Arc<S>>,
     wanted: &[(String, S::Spec)],
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
+    let mut wrote = false;
     for (site, spec) in wanted {
         let same = |s: &Arc<S>| S::of_term(s.spec(), S::term(spec)) == *spec;
         if !standing.get(site).is_some_and(same) {
             apply::<S>(world, manager, site, spec).await?;
+            wrote = true;
         }
     }
-    Ok(())
+    Ok(wrote)
 }
 
 async fn apply<S: Slice>(

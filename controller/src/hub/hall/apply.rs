@@ -21,7 +21,7 @@ pub(super) async fn slices(
     seen: &Seen,
     wanted: &[(String, HallSliceSpec)],
 ) -> Result<(), Error> {
-    slices::write(world, MANAGER, &seen.slices, wanted).await
+    slices::write(world, MANAGER, &seen.slices, wanted).await.map(drop)
 }
 
 /// Takes slices away from sites that the hall leaves. Returns the sites that remain.

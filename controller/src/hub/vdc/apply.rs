@@ -15,12 +15,12 @@ pub(super) async fn finalizer(world: &World, seen: &Seen) -> Result<(), Error> {
     kinds::add_finalizer(&world.writer, &kinds::of::<VirtualDataCenter>(), seen.vdc.as_ref(), MANAGER).await
 }
 
-/// Writes slices that do not stand.
+/// Writes slices that do not stand; whether there was one.
 pub(super) async fn slices(
     world: &World,
     seen: &Seen,
     wanted: &[(String, VdcSliceSpec)],
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     slices::write(world, MANAGER, &seen.slices, wanted).await
 }
 

@@ -52,13 +52,20 @@ pub(super) async fn reconcile(world: &World, key: &ObjectKey) -> Result<Next, Er
         Ok(valid) => reserve::reserve(world, &seen, &valid),
         Err(refused) => reserve::Outcome::refused(&seen, refused),
     };
-    apply::slices(world, &seen, &outcome.slices).await?;
+    let wrote = apply::slices(world, &seen, &outcome.slices).await?;
     apply::leavers(world, &seen, &outcome.leaving).await?;
+    if wrote {
+        // The watch brings the slice in a moment and wakes us: a status now would be out of date before it is read.
+        return Ok(Next::After(BELATED));
+    }
     let status = status::status(world, &seen, &outcome);
     let next = status::next(world, &seen, &status);
     apply::status(world, &seen, &status).await?;
     Ok(next)
 }
+
+/// Time after which a VDC is looked at again if the watch has not brought a slice that was just written.
+const BELATED: Duration = Duration::from_secs(2);
 
 /// Longest wait for a time that comes: cooling off is looked at at least this often.
 const LONGEST_WAIT: Duration = Duration::from_hours(1);
