@@ -275,7 +275,9 @@ mod tests {
     async fn a_server_whose_answer_stops_is_left_and_a_watch_of_one_object_may_be_silent() {
         let metrics = Arc::new(Metrics::new().unwrap());
         let servers = Servers::over("test", vec![stopping(), answering("two")], metrics);
-        let watch = Request::get("/api/v1/nodes?&watch=true&fieldSelector=metadata.name%3Da").body(Vec::new()).unwrap();
+        let watch = Request::get("/api/v1/nodes?&watch=true&fieldSelector=metadata.name%3Da")
+            .body(Vec::new())
+            .unwrap();
         let mut watch = servers.client.send(watch.map(Body::from)).await.unwrap().into_body();
         assert!(watch.frame().await.unwrap().is_ok());
         assert!(tokio::time::timeout(PART_TIMEOUT * 10, watch.frame()).await.is_err());

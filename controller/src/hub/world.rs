@@ -126,7 +126,11 @@ pub(super) struct Starter<'a> {
 
 impl Starter<'_> {
     /// Starts one.
-    pub(super) fn all<K: Cached>(&self, config: watcher::Config, touched: impl Fn(&K) + Send + 'static) -> Cache<K> {
+    pub(super) fn all<K: Cached>(
+        &self,
+        config: watcher::Config,
+        touched: impl Fn(&K) + Send + 'static,
+    ) -> Cache<K> {
         self.tagged(config, |_| Vec::new(), touched)
     }
 

@@ -149,6 +149,7 @@ fn by_bureau(world: &Arc<World>, queues: Queues) -> Queues {
         vdcs: queues.vdcs.by_turns(of(Some(SliceKind::Vdc))),
         halls: queues.halls.by_turns(of(Some(SliceKind::Hall))),
         outbox: queues.outbox.by_turns(of(None)),
+        sweep: queues.sweep,
         report: queues.report,
     }
 }

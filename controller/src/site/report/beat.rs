@@ -22,7 +22,8 @@ const PERIOD: Duration = Duration::from_secs(4);
 /// Time for which a beat counts, in seconds.
 const COUNTS: i32 = 15;
 
-/// Beats, once the hub has been told how everything is since the start, until the hub's revisions go back: it was restored from an older copy, and watches that go on from later
+/// Beats, once the hub has been told how everything is since the start, until the hub's revisions go back: it was
+/// restored from an older copy, and watches that go on from later
 /// revisions than it has would show nothing. The process ends then and begins anew with lists.
 pub(crate) async fn beat(world: Arc<World>) {
     world.review.wait().await;

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::ResourceExt;
-use yunting_crds::labels;
 use yunting_plan::object::{Key, Object};
 use yunting_plan::orphans::{self, Standing as Here};
 use yunting_plan::scope::Scope;
@@ -19,7 +18,7 @@ use super::limits::{self, Steps};
 use super::{Error, MANAGER, closing};
 use crate::children::Child;
 use crate::queue::Next;
-use crate::site::ensure::{self, namespace_key};
+use crate::site::ensure;
 use crate::site::memory::Standing;
 use crate::site::world::World;
 
