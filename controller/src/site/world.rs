@@ -311,26 +311,8 @@ impl World {
             let w = w.clone();
             move |_: &StorageClass| w.report()
         });
-        // Kept alive by their tasks; only their changes matter.
-        let _: Cache<ValidatingAdmissionPolicy> = at_site.cluster({
-            let c = canary.clone();
-            move |_: &ValidatingAdmissionPolicy| c.policies_changed()
-        });
-        let _: Cache<ValidatingAdmissionPolicyBinding> = at_site.cluster({
-            let c = canary.clone();
-            move |_: &ValidatingAdmissionPolicyBinding| c.policies_changed()
-        });
-        tokio::spawn({
-            let (w, records) = (w.clone(), records.clone());
-            let (vdcs, halls) = (vdc_slices.clone(), hall_slices.clone());
-            async move {
-                vdcs.ready().await;
-                halls.ready().await;
-                w.report();
-                // Also records that no slice asks about.
-                records.all().iter().for_each(|r| w.outbox.wake(Name(r.name_any())));
-            }
-        });
+        watch_policies(&at_site, &canary);
+        tokio::spawn(hub_heard(w.clone(), records.clone(), vdc_slices.clone(), hall_slices.clone()));
         records.ready().await;
         children.ready().await;
         nodes.ready().await;
@@ -411,6 +393,25 @@ fn tally(w: Wakers, usage: Arc<Usage>) -> Tally {
     })
 }
 
+/// Only that they change matters; the caches are kept alive by their tasks.
+fn watch_policies(at_site: &Starter<'_>, canary: &Arc<Canary>) {
+    let (a, b) = (canary.clone(), canary.clone());
+    let _: Cache<ValidatingAdmissionPolicy> =
+        at_site.cluster(move |_: &ValidatingAdmissionPolicy| a.policies_changed());
+    let _: Cache<ValidatingAdmissionPolicyBinding> =
+        at_site.cluster(move |_: &ValidatingAdmissionPolicyBinding| b.policies_changed());
+}
+
+/// What waits for the hub's slices to be listed once: the report, and records that no slice asks about.
+async fn hub_heard(w: Wakers, records: Cache<SliceRecord>, vdcs: Cache<VdcSlice>, halls: Cache<HallSlice>) {
+    vdcs.ready().await;
+    halls.ready().await;
+    w.report();
+    for record in records.all() {
+        w.outbox.wake(Name(record.name_any()));
+    }
+}
+
 fn halls_of(records: &Cache<SliceRecord>, vdc_uid: &str) -> Vec<Arc<SliceRecord>> {
     records.tagged(vdc_uid)
 }
@@ -430,7 +431,9 @@ fn touched(w: &Wakers, records: &Cache<SliceRecord>, child: &Child) {
     if child.key == gateway_key() {
         // The front door came, went or moved: every hall behind it is asked for there.
         let halls = records.select(|r| r.spec.hall.as_ref().is_some_and(|h| h.portal.is_some()));
-        halls.iter().for_each(|r| w.about(&r.name_any()));
+        for record in halls {
+            w.about(&record.name_any());
+        }
     }
     let Some(vdc) = &child.vdc_uid else { return };
     if child.key.kind.kind == "Namespace" {

@@ -19,7 +19,7 @@ const KNOWN: [&str; 13] = [
     "system:kube-proxy",
     "system:node:",
     "system:serviceaccount:kube-system:",
-    "system:serviceaccount:local-path-storage:",
+    "yunting:local-path",
     "yunting:hub:",
     "yunting:site:",
     "yunting:site-controller",

@@ -55,11 +55,11 @@ async fn rights(world: &World, seen: &Seen, wanted: &Rights) -> Result<(), Error
     grant(world, &at.cluster_bindings, binding).await
 }
 
-fn named<'a, K>(all: &'a [Arc<K>], name: &Option<String>) -> Option<&'a K>
+fn named<'a, K>(all: &'a [Arc<K>], name: Option<&str>) -> Option<&'a K>
 where
     K: Metadata<Ty = ObjectMeta>,
 {
-    all.iter().map(AsRef::as_ref).find(|o: &&K| o.metadata().name == *name)
+    all.iter().map(AsRef::as_ref).find(|o: &&K| o.metadata().name.as_deref() == name)
 }
 
 async fn grant<K>(world: &World, standing: &[Arc<K>], wanted: &[K]) -> Result<(), Error>
@@ -68,7 +68,7 @@ where
     K::Scope: Scope,
 {
     for object in wanted {
-        let standing = named(standing, &object.metadata().name);
+        let standing = named(standing, object.metadata().name.as_deref());
         standing::apply(world, MANAGER, &Object::new(object), standing).await?;
     }
     Ok(())

@@ -35,7 +35,11 @@ pub(super) fn status(
             let route = route(world, hall);
             // Until somebody has asked at the door, what was said before stands: a controller that starts anew must
             // neither doubt what is well nor believe what a power cut has ended.
-            let Some(door) = door(world, hall, route.as_ref()) else { return };
+            let door = match door(world, hall, route.as_ref()) {
+                Way::Awaited => return,
+                Way::None => None,
+                Way::Told(statement) => Some(statement),
+            };
             let ready = ready(hall, done, &components, route.as_ref(), door.as_ref());
             let text = route.map(|r| match r {
                 Ok(()) => "Accepted".to_owned(),
@@ -164,16 +168,22 @@ fn route(world: &World, hall: &ValidHallSlice) -> Option<Result<(), String>> {
     Some(verdict.unwrap_or_else(|| Err(silent.to_owned())))
 }
 
-/// What is said of the way in, for a hall whose portal runs here; nothing at all while the first answer is awaited.
-fn door(
-    world: &World,
-    hall: &ValidHallSlice,
-    route: Option<&Result<(), String>>,
-) -> Option<Option<Statement>> {
-    let told = |state, reason, text: String| Some(Some(say(REACHABLE, state, reason, text)));
+/// What is known of the way in.
+enum Way {
+    /// The hall has none here.
+    None,
+    /// The first answer through it is waited for.
+    Awaited,
+    /// This is said of it.
+    Told(Statement),
+}
+
+/// What is said of the way in, for a hall whose portal runs here.
+fn door(world: &World, hall: &ValidHallSlice, route: Option<&Result<(), String>>) -> Way {
+    let told = |state, reason, text: String| Way::Told(say(REACHABLE, state, reason, text));
     let Some(target) = door::target(hall) else {
         world.doors.forget(hall.uid.as_str());
-        return Some(None);
+        return Way::None;
     };
     if let Some(Err(why)) = route {
         world.doors.forget(hall.uid.as_str());
@@ -183,11 +193,12 @@ fn door(
         let text = "the site's Gateway shows no address with a plain HTTP listener to ask at";
         return told(State::Unknown, reason::PROVIDER_MISSING, text.to_owned());
     }
-    match world.doors.watch(hall.uid.as_str(), &target)? {
-        Ok(()) => {
+    match world.doors.watch(hall.uid.as_str(), &target) {
+        None => Way::Awaited,
+        Some(Ok(())) => {
             told(State::True, reason::VERIFIED, format!("http://{}{} is answered", target.host, target.path))
         }
-        Err(why) => told(State::False, reason::UNREACHABLE, why),
+        Some(Err(why)) => told(State::False, reason::UNREACHABLE, why),
     }
 }
 
