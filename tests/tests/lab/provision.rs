@@ -189,8 +189,8 @@ pub fn told(world: &World) -> anyhow::Result<()> {
             };
             let stream = watcher(events, watcher::Config::default()).applied_objects();
             let mut found = stream.try_filter(|e| std::future::ready(wanted(e))).boxed();
-            let waited = tokio::time::timeout(PATIENCE, found.try_next()).await;
-            waited.with_context(|| format!("no event {reason} about {kind} {name} that says {word:?}"))??;
+            let told = tokio::time::timeout(PATIENCE, found.try_next()).await;
+            told.with_context(|| format!("no event {reason} about {kind} {name} that says {word:?}"))??;
         }
         Ok(())
     })
