@@ -73,12 +73,13 @@ async fn kind_is_repaired(client: &Client, namespace: &str, kind: &ApiResource) 
         .context("changed")?;
     let uid = object.uid();
     api.delete(&name, &DeleteParams::background()).await.context("it could not be deleted")?;
-    await_as(&api, &name, |o| o.uid() != uid && o.metadata.deletion_timestamp.is_none())
+    // A quota comes back as nothing at first, and as it was once the use that is there has been counted.
+    let wanted = spec(&object);
+    await_as(&api, &name, |o| o.uid() != uid && o.metadata.deletion_timestamp.is_none() && spec(o) == wanted)
         .await
         .context("deleted")?;
     let back = api.get(&name).await?;
     ensure!(back.labels().get(labels::VDC_UID) == Some(&label), "it came back for another VDC");
-    ensure!(spec(&back) == spec(&object), "it came back different");
     Ok(true)
 }
 
