@@ -192,6 +192,12 @@ pub fn told(world: &World) -> anyhow::Result<()> {
             let told = tokio::time::timeout(PATIENCE, found.try_next()).await;
             told.with_context(|| format!("no event {reason} about {kind} {name} that says {word:?}"))??;
         }
+        // What the hub makes itself is nobody's mistake, also while it is not there yet.
+        let events: Api<Event> = Api::namespaced(world.hub.clone(), &bureau);
+        let all = events.list(&ListParams::default()).await?;
+        let blamed = |e: &&Event| e.reason.as_deref() == Some("ReferenceInvalid");
+        let blamed: Vec<_> = all.items.iter().filter(blamed).map(|e| e.note.clone()).collect();
+        ensure!(blamed.is_empty(), "somebody is blamed for what the hub makes itself: {blamed:?}");
         Ok(())
     })
 }

@@ -25,7 +25,9 @@ pub(super) fn status(world: &World, seen: &Seen, judged: &Result<Valid, Statemen
             refused.reason != reason::VDC_NOT_READY,
         ),
         Ok(valid) => {
-            let stuck = missing.is_some() || conflict.is_some();
+            // What the hub makes itself is under way, not stuck.
+            let stuck =
+                missing.as_ref().or(conflict.as_ref()).is_some_and(|s| s.reason != reason::IN_PROGRESS);
             let ready = missing.or(conflict).unwrap_or_else(|| overall(seen, valid));
             (ready, placed(valid), stuck)
         }
@@ -108,6 +110,13 @@ fn placed(valid: &Valid) -> Statement {
 fn missing_secret(seen: &Seen) -> Option<Statement> {
     let missing = copies::references(&seen.hall).into_iter().find(|r| !seen.secrets.contains_key(&r.name))?;
     let vdc = &seen.hall.spec.vdc_ref.name;
+    if !missing.generate.is_empty() {
+        let text = format!(
+            "Secret {:?} is being made; if one of that name stands already, label it yunting.io/vdc={vdc}",
+            missing.name
+        );
+        return Some(not_ready(reason::IN_PROGRESS, text));
+    }
     let text = format!(
         "Secret {:?} is not in the bureau's namespace with label yunting.io/vdc={vdc}; create or label it, or list the keys to make in secretRefs[].generate",
         missing.name

@@ -1,9 +1,10 @@
 //! What is said of a hall at this site. Ready only when every component that is to run has all its pods, of the
 //! current version, the front door has taken the route, and a request through it was answered.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde_json::Value;
 use yunting_crds::HallSliceStatus;
-use yunting_crds::conditions::{GONE, REACHABLE, READY, State, Statement, conditions, reason, say};
+use yunting_crds::conditions::{GONE, REACHABLE, READY, State, Statement, conditions, find, reason, say};
 use yunting_crds::hall_slice::ComponentStatus;
 use yunting_plan::hall::door;
 use yunting_plan::hall::route::{HTTP_ROUTE, accepted};
@@ -41,6 +42,7 @@ pub(super) fn status(
                 Way::Told(statement) => Some(statement),
             };
             let ready = ready(hall, done, &components, route.as_ref(), door.as_ref());
+            let ready = started(&world.outbox.before(world, &seen.name), ready);
             let text = route.map(|r| match r {
                 Ok(()) => "Accepted".to_owned(),
                 Err(_) => "NotAccepted".to_owned(),
@@ -202,6 +204,14 @@ fn door(world: &World, hall: &ValidHallSlice, route: Option<&Result<(), String>>
     }
 }
 
+/// A door that has not opened yet for what is only starting is no alarm; one that has shut is.
+fn started(before: &[Condition], ready: Statement) -> Statement {
+    let once = find(before, READY).is_some_and(|b| b.status == "True" || b.reason == reason::UNREACHABLE);
+    let reason =
+        if ready.reason == reason::UNREACHABLE && !once { reason::IN_PROGRESS } else { ready.reason };
+    Statement { reason, ..ready }
+}
+
 fn ready(
     hall: &ValidHallSlice,
     done: &Result<Done, Error>,
@@ -248,5 +258,29 @@ fn lack(c: &Shown) -> String {
     match &s.message {
         Some(message) => format!("{}: {}/{} pods ready: {message}", s.name, s.ready, s.replicas),
         None => format!("{}: {}/{} pods ready", s.name, s.ready, s.replicas),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use yunting_crds::conditions::reason::{IN_PROGRESS, UNREACHABLE};
+
+    #[test]
+    fn a_door_that_has_not_opened_yet_is_no_alarm_and_one_that_has_shut_is() {
+        let before = |state, reason| {
+            let now = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::UNIX_EPOCH);
+            conditions(&[], &[say(READY, state, reason, "")], None, &now)
+        };
+        let table = [
+            (vec![], IN_PROGRESS),
+            (before(State::False, IN_PROGRESS), IN_PROGRESS),
+            (before(State::True, reason::AS_ASKED), UNREACHABLE),
+            (before(State::False, UNREACHABLE), UNREACHABLE),
+        ];
+        for (before, wanted) in table {
+            let shut = say(READY, State::False, UNREACHABLE, "the front door answers 503");
+            assert_eq!(started(&before, shut).reason, wanted, "{before:?}");
+        }
     }
 }
