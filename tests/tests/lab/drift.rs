@@ -83,8 +83,12 @@ async fn kind_is_repaired(client: &Client, namespace: &str, kind: &ApiResource) 
     Ok(true)
 }
 
-/// What Yunting says of it; the server's own fields are left out.
+/// What Yunting says of it; the server's own fields are left out. Of a quota its limits: its annotations also tell since
+/// when they hold, which is another time for one that was made anew.
 fn spec(object: &DynamicObject) -> Option<Value> {
+    if object.data["spec"]["hard"].is_object() {
+        return Some(object.data["spec"]["hard"].clone());
+    }
     object.annotations().get(labels::DESIRED_HASH).map(|h| json!(h))
 }
 
