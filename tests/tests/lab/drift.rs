@@ -83,11 +83,11 @@ async fn kind_is_repaired(client: &Client, namespace: &str, kind: &ApiResource) 
     Ok(true)
 }
 
-/// What Yunting says of it; the server's own fields are left out. Of a quota its limits: its annotations also tell since
-/// when they hold, which is another time for one that was made anew.
+/// What Yunting says of it; the server's own fields are left out. Of a quota all but its annotations: they also tell since
+/// when its limits hold, which is another time for one that was made anew.
 fn spec(object: &DynamicObject) -> Option<Value> {
     if object.data["spec"]["hard"].is_object() {
-        return Some(object.data["spec"]["hard"].clone());
+        return Some(json!({"spec": object.data["spec"], "labels": object.labels()}));
     }
     object.annotations().get(labels::DESIRED_HASH).map(|h| json!(h))
 }
