@@ -11,6 +11,7 @@ cargo=${CARGO:-cargo}
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
 results=()
+failed_logs=()
 failed=0
 began=$SECONDS
 child=
@@ -62,6 +63,18 @@ need() {
   fi
 }
 
+# What failed and the first lines of why; a log's reader sees the end first.
+reasons() {
+  local log name
+  for log in "$@"; do
+    name=${log##*/}
+    awk -v suite="${name#*-}" '
+      /^---- .* ----$/ { left = 7 }
+      /^failures:$|^test result:/ { left = 0 }
+      left > 0 && NF { print suite ": " substr($0, 1, 600); left-- }' "$log"
+  done
+}
+
 run() {
   local name=$1 limit took verdict=ok code
   limit=$(($(bound "$name") * stretch / 100))
@@ -83,7 +96,10 @@ run() {
   elif [ "$took" -gt "$limit" ]; then
     verdict="too slow"
   fi
-  [ "$verdict" = ok ] || failed=$((failed + 1))
+  if [ "$verdict" != ok ]; then
+    failed=$((failed + 1))
+    failed_logs+=("$logs/${#results[@]}-$name")
+  fi
   results+=("$(printf '%-10s %-15s %6d s of %5d s' "$name" "$verdict" "$took" "$limit")")
   [ "$name" != build ] || [ "$code" -eq 0 ]
 }
@@ -109,4 +125,5 @@ cat "$logs"/* | awk -v suites=${#results[@]} -v failed=$failed -v took=$((SECOND
     printf "%d suites, %d of them not as they should be; %d tests passed, %d failed, %d ignored; %d s in all\n",
       suites, failed, n["passed;"], n["failed;"], n["ignored;"], took
   }'
+reasons "${failed_logs[@]}"
 [ "$failed" -eq 0 ]

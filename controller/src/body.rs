@@ -65,6 +65,10 @@ impl<B> Watched<B> {
     /// Nothing has come: is there anything to wait for?
     fn given_up(&mut self, cx: &mut Context<'_>) -> Poll<BoxError> {
         if self.left.as_mut().poll(cx).is_ready() {
+            // That it showed nothing more is not its own doing: its time begins anew at the next server.
+            if let Some(care) = &self.care {
+                (care.shown)();
+            }
             return Poll::Ready("the API server was left for another".into());
         }
         let Some(care) = &mut self.care else { return Poll::Pending };
@@ -126,5 +130,22 @@ mod tests {
         let mut body = Watched::new(StreamBody::new(ending), CancellationToken::new(), care());
         assert!(body.frame().await.is_none());
         assert_eq!(dog.trouble(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_whose_server_is_left_has_its_time_anew() {
+        let dog = Watchdog::new("test");
+        dog.asked("/p");
+        let era = CancellationToken::new();
+        let silent = futures::stream::pending::<Result<Frame<Bytes>, Infallible>>();
+        let mut body =
+            Watched::new(StreamBody::new(silent), era.clone(), Some(Care::watch(dog.clone(), "/p".into())));
+        tokio::time::advance(Duration::from_secs(45)).await;
+        era.cancel();
+        assert!(body.frame().await.unwrap().is_err());
+        tokio::time::advance(Duration::from_secs(45)).await;
+        assert_eq!(dog.trouble(), None);
+        tokio::time::advance(Duration::from_secs(15)).await;
+        assert!(dog.trouble().is_some());
     }
 }

@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
-use crate::watchdog::WATCH_SECONDS;
+use crate::watchdog::{self, WATCH_SECONDS};
 
 /// A kind that can be cached.
 pub trait Cached:
@@ -198,7 +198,7 @@ async fn follow<K: Cached>(
     let kind = K::kind(&()).into_owned();
     let reader = copy.writer.as_reader();
     let mut before: HashMap<ObjectRef<K>, Arc<K>> = HashMap::new();
-    let mut stream = watcher(api, config).default_backoff().boxed();
+    let mut stream = watcher(api, config).backoff(watchdog::again()).boxed();
     loop {
         let event = match stream.try_next().await {
             Ok(Some(event)) => event,

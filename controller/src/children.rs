@@ -17,7 +17,7 @@ use yunting_crds::names::is_site_namespace_of;
 use yunting_plan::object::{ApiKind, Key};
 
 use crate::metrics::Metrics;
-use crate::watchdog::WATCH_SECONDS;
+use crate::watchdog::{self, WATCH_SECONDS};
 use crate::writer::resource;
 
 /// One object as it was last seen.
@@ -275,7 +275,7 @@ struct Follower<F> {
 
 impl<F: Fn(&Child)> Follower<F> {
     async fn follow(self, api: Api<DynamicObject>, config: watcher::Config) {
-        let mut stream = watcher(api, config).default_backoff().boxed();
+        let mut stream = watcher(api, config).backoff(watchdog::again()).boxed();
         let mut listed: HashSet<Key> = HashSet::new();
         let mut first = true;
         loop {

@@ -12,13 +12,15 @@ use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::api::PostParams;
 use kube::core::Request;
-use kube::runtime::{WatchStreamExt, watcher};
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, watch_object};
 use kube::{Api, Client, ResourceExt};
 use tokio::time::Instant;
 use yunting_plan::object::{Key, api_kind};
 
 use crate::context::Context;
 use crate::error::{Class, Classified, chain};
+use crate::watchdog;
 use crate::writer::{Writer, path};
 
 /// Time without a renewal after which others take over.
@@ -159,8 +161,8 @@ impl Elector {
 
     /// Returns the Lease as it stood for a whole duration, or `None` when there is none.
     async fn wait_until_free(&self) -> Option<Lease> {
-        let mut watch =
-            kube::runtime::watcher::watch_object(self.api(), &self.key.name).default_backoff().boxed();
+        let begin = || watch_object(self.api(), &self.key.name).backoff(watchdog::again()).boxed();
+        let mut watch = begin();
         let mut seen: Option<Lease> = None;
         let mut deadline: Option<Instant> = None;
         loop {
@@ -185,7 +187,7 @@ impl Elector {
                         }
                     }
                     Some(Err(error)) => log_watch(&error),
-                    None => watch = kube::runtime::watcher::watch_object(self.api(), &self.key.name).default_backoff().boxed(),
+                    None => watch = begin(),
                 },
             }
         }

@@ -6,7 +6,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use backon::ExponentialBuilder;
 use http::Uri;
+use kube::runtime::utils::ResetTimerBackoff;
+use kube::runtime::watcher::ExponentialBackoff;
 use tokio::time::Instant;
 
 use crate::metrics::Metrics;
@@ -17,6 +20,13 @@ pub const WATCH_SECONDS: u32 = 40;
 pub(crate) const BROKEN_OFF: Duration = Duration::from_secs(WATCH_SECONDS as u64 + 10);
 /// Time without a sign of life after which the process is not ready.
 const SILENT: Duration = Duration::from_mins(1);
+/// First and longest time until a watch that broke is begun again; up to the same is added by chance.
+///
+/// kube's own goes up to a minute, for thousands of clients. A cluster has a few of us, and one that is blind for a minute
+/// after a link that flapped does not do its work.
+const AGAIN: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(4)];
+/// Time after which an earlier break no longer counts.
+const FORGOTTEN: Duration = Duration::from_secs(30);
 /// How often it is looked.
 const LOOK: Duration = Duration::from_secs(5);
 
@@ -71,6 +81,13 @@ impl Watchdog {
             format!("watches at {} show nothing: {}; other kinds go on", self.cluster, shown.join(", "))
         })
     }
+}
+
+/// How soon a watch that broke is begun again.
+pub(crate) fn again() -> ResetTimerBackoff<ExponentialBackoff> {
+    let [first, longest] = AGAIN;
+    let builder = ExponentialBuilder::default().with_min_delay(first).with_max_delay(longest);
+    ResetTimerBackoff::new(builder.with_factor(2.0).with_jitter().without_max_times().into(), FORGOTTEN)
 }
 
 /// Path of the collection that a request watches, unless it waits for one object only.
@@ -139,5 +156,15 @@ mod tests {
         assert!(trouble.contains("secrets for 60 s") && !trouble.contains("pods"), "{trouble}");
         dog.alive("/api/v1/secrets");
         assert_eq!(dog.trouble(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_that_breaks_again_and_again_is_never_away_for_long() {
+        let [first, longest] = AGAIN;
+        let mut again = again();
+        assert!(again.next().unwrap() <= first * 2);
+        let waits: Vec<Duration> = again.by_ref().take(50).collect();
+        assert!(waits.iter().all(|wait| *wait >= first && *wait <= longest * 2), "{waits:?}");
+        assert!(waits.iter().max().unwrap() >= &longest, "it is kind to a server that is unwell");
     }
 }

@@ -70,7 +70,7 @@ impl World {
             hub,
             site,
             program: program()?,
-            directory: tempfile::tempdir()?,
+            directory: directory()?,
             seed,
             full,
             course: None,
@@ -116,6 +116,16 @@ fn site_spec() -> Value {
         "capacity": {"declared": {"cpu": "100", "memory": "200Gi", "pods": 1000, "storage": "1000Gi"}},
         "providers": {"network": {"kind": "None"},
             "storage": [{"name": "local-path", "driver": "rancher.io/local-path", "encryption": "None", "replication": "None"}]}})
+}
+
+/// `YUNTING_FAULTS_KEEP=1` keeps it, for who has to read whole logs.
+fn directory() -> anyhow::Result<tempfile::TempDir> {
+    let keep = std::env::var_os("YUNTING_FAULTS_KEEP").is_some();
+    let directory = tempfile::Builder::new().prefix("yunting-faults-").disable_cleanup(keep).tempdir()?;
+    if keep {
+        println!("logs are kept in {}", directory.path().display());
+    }
+    Ok(directory)
 }
 
 /// target/<profile>/deps/faults-… beside target/<profile>/yunting-controller

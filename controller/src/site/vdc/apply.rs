@@ -68,7 +68,7 @@ pub(super) async fn apply(world: &World, slice: &ValidVdcSlice) -> Result<Done, 
     let decisions = pass.decide(&objects, &now, true);
     pass.open_what_may(&decisions).await?;
     let left_over = pass.close_left_over().await?;
-    let closing = pass.settle(&left_over).await?;
+    let closing = pass.settle(&left_over).await;
     let stopped = pass.remove_orphans(&objects).await?;
     let lowering = steps.unfinished();
     steps.result()?;
@@ -210,16 +210,16 @@ impl Pass<'_> {
     }
 
     /// Brings every closing to its end that has not come to it.
-    async fn settle(&self, left_over: &BTreeSet<String>) -> Result<BTreeMap<String, String>, Error> {
+    async fn settle(&self, left_over: &BTreeSet<String>) -> BTreeMap<String, String> {
         let mut closing = BTreeMap::new();
         for name in self.slice.namespaces.iter().map(|n| &n.at_site).chain(left_over) {
             if let Admission::Closing(at) = self.label(name)
-                && let Some(why) = closing::settle(self.world, name, at).await?
+                && let Some(why) = closing::settle(self.world, name, at).await
             {
                 closing.insert(name.clone(), why);
             }
         }
-        Ok(closing)
+        closing
     }
 
     /// A namespace that the slice no longer names is closed and kept: what is in it may be data.

@@ -16,6 +16,7 @@ use yunting_crds::labels;
 use yunting_plan::object::{ApiKind, Key, Object, api_kind};
 
 use super::Error;
+use crate::error::chain;
 use crate::queue::Next;
 use crate::site::ensure::namespace_key;
 use crate::site::report::canary;
@@ -95,7 +96,18 @@ fn kinds() -> impl Iterator<Item = ApiKind> {
 }
 
 /// One look at a namespace whose label says closed since `at`; what it still waits for, or nothing when it is closed.
-pub(super) async fn settle(world: &World, namespace: &str, at: i64) -> Result<Option<String>, Error> {
+///
+/// A look that fails is what it waits for, and no failure of the whole reconcile: the next look comes as soon as after
+/// any other, not later and later, and other namespaces are closed meanwhile.
+pub(super) async fn settle(world: &World, namespace: &str, at: i64) -> Option<String> {
+    look(world, namespace, at).await.unwrap_or_else(|error| {
+        let error = chain(&error);
+        tracing::warn!(namespace, error, "cannot see whether the namespace is closed; it is tried again");
+        Some(format!("it cannot be seen whether it is closed: {error}"))
+    })
+}
+
+async fn look(world: &World, namespace: &str, at: i64) -> Result<Option<String>, Error> {
     let version = match world.closings.version(namespace) {
         Some(version) => version,
         // Closed by a process before this one. Nobody else writes the namespace, so its version is that of the write.

@@ -73,7 +73,7 @@ pub(super) async fn run(world: &World, seen: &Seen) -> Result<Left, Error> {
     for namespace in &namespaces {
         close(world, namespace).await?;
     }
-    let closing = settle(world, &namespaces).await?;
+    let closing = settle(world, &namespaces).await;
     if !closing.is_empty() {
         return Ok(Left::Closing(closing));
     }
@@ -169,7 +169,7 @@ pub(super) async fn close(world: &World, name: &str) -> Result<(), writer::Error
 }
 
 /// Namespaces whose closing has not come to its end, and what each waits for.
-async fn settle(world: &World, namespaces: &BTreeSet<String>) -> Result<BTreeMap<String, String>, Error> {
+async fn settle(world: &World, namespaces: &BTreeSet<String>) -> BTreeMap<String, String> {
     let mut closing = BTreeMap::new();
     for name in namespaces {
         // The closing write may not have come back yet.
@@ -178,9 +178,9 @@ async fn settle(world: &World, namespaces: &BTreeSet<String>) -> Result<BTreeMap
             Admission::Open => i64::MAX,
             Admission::Closed => continue,
         };
-        if let Some(why) = closing::settle(world, name, at).await? {
+        if let Some(why) = closing::settle(world, name, at).await {
             closing.insert(name.clone(), why);
         }
     }
-    Ok(closing)
+    closing
 }
