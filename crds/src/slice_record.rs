@@ -6,6 +6,7 @@
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
+use crate::common::Desired;
 use crate::hall_slice::HallSliceSpec;
 use crate::vdc_slice::VdcSliceSpec;
 
@@ -40,4 +41,12 @@ pub struct SliceRecordSpec {
     /// Spec of a `HallSlice`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hall: Option<HallSliceSpec>,
+}
+
+impl SliceRecordSpec {
+    /// Whether what it records is to be taken away.
+    pub fn absent(&self) -> bool {
+        let desired = self.vdc.as_ref().map(|v| v.desired).or_else(|| self.hall.as_ref().map(|h| h.desired));
+        desired == Some(Desired::Absent)
+    }
 }

@@ -1,7 +1,7 @@
 //! Everything the hub has seen: caches of its kinds, the ledger of promises, the sites' beats; and who is woken
 //! by what. No decision is made here.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -83,6 +83,12 @@ impl Wakers {
         if let Some(site) = slice.namespace().as_deref().and_then(names::SiteName::from_namespace) {
             self.sites.wake_after(cluster(site.as_str()), GATHER_SUMS);
         }
+    }
+
+    /// Sums in which a VDC's promise counts.
+    fn sums<'a>(&self, bureau: &str, sites: impl IntoIterator<Item = &'a String>) {
+        self.bureaus.wake_after(cluster(bureau), GATHER_SUMS);
+        sites.into_iter().for_each(|site| self.sites.wake_after(cluster(site), GATHER_SUMS));
     }
 
     fn hall_slice(&self, slice: &HallSlice) {
@@ -324,8 +330,25 @@ impl World {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What was promised to a VDC changed at these sites. Its slices alone do not say so in time: what they wake may look
+    /// at the ledger before this VDC's reconcile comes to it.
+    pub(super) fn promise_moved(&self, bureau: &str, sites: &BTreeSet<String>) {
+        if !sites.is_empty() {
+            self.wakers.sums(bureau, sites);
+        }
+    }
+
+    /// A VDC is gone everywhere: others get its room.
+    pub(super) fn forget_promise(&self, uid: &str) {
+        let grant = self.ledger().remove(uid);
+        if let Some(grant) = grant {
+            self.wakers.sums(&grant.bureau, grant.sites.keys());
+        }
+        self.wake_waiting();
+    }
+
     /// Wakes VDCs that wait for room: some has become free.
-    pub(super) fn wake_waiting(&self) {
+    fn wake_waiting(&self) {
         let waits = |v: &VirtualDataCenter| {
             let ready = v.status.as_ref().and_then(|s| find(&s.conditions, READY));
             ready.is_some_and(|c| c.reason == reason::NO_PLACE || c.reason == reason::QUOTA_EXCEEDED)

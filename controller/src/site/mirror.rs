@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use kube::ResourceExt;
 use serde_json::json;
-use yunting_crds::common::Desired;
 use yunting_crds::{SliceRecord, SliceRecordSpec, labels};
 
 use super::orphans;
@@ -49,15 +48,10 @@ fn doubt(world: &World, slice: &SliceRecordSpec, record: &SliceRecordSpec) -> Op
     if is_older(slice, record) {
         return Some("the hub shows an older slice than the one recorded".to_owned());
     }
-    if absent(slice) && !absent(record) {
+    if slice.absent() && !record.absent() {
         return orphans::lost(world).err().map(|lost| lost.to_string());
     }
     None
-}
-
-fn absent(spec: &SliceRecordSpec) -> bool {
-    let desired = spec.vdc.as_ref().map(|v| v.desired).or_else(|| spec.hall.as_ref().map(|h| h.desired));
-    desired == Some(Desired::Absent)
 }
 
 /// The slice as the hub shows it now.
@@ -95,14 +89,12 @@ fn is_older(slice: &SliceRecordSpec, record: &SliceRecordSpec) -> bool {
 
 /// Asked to be absent, and nothing of it is left: the hub has taken the slice away because we said so.
 fn finished(world: &World, record: &SliceRecord) -> bool {
-    match (&record.spec.vdc, &record.spec.hall) {
-        (Some(vdc), _) => vdc.desired == Desired::Absent && world.children.of_vdc(&vdc.source.uid).is_empty(),
-        (_, Some(hall)) => {
-            hall.desired == Desired::Absent
-                && world.children.of_hall(&hall.vdc.uid, &hall.source.uid).is_empty()
-        }
-        _ => false,
-    }
+    let left = match (&record.spec.vdc, &record.spec.hall) {
+        (Some(vdc), _) => world.children.of_vdc(&vdc.source.uid),
+        (_, Some(hall)) => world.children.of_hall(&hall.vdc.uid, &hall.source.uid),
+        _ => return false,
+    };
+    record.spec.absent() && left.is_empty()
 }
 
 async fn write(world: &World, name: &str, spec: &SliceRecordSpec) -> Result<(), Error> {

@@ -435,6 +435,7 @@ fn touched(w: &Wakers, records: &Cache<SliceRecord>, child: &Child) {
             w.about(&record.name_any());
         }
     }
+    last_gone(w, records, child);
     let Some(vdc) = &child.vdc_uid else { return };
     if child.key.kind.kind == "Namespace" {
         for record in halls_of(records, vdc) {
@@ -443,6 +444,18 @@ fn touched(w: &Wakers, records: &Cache<SliceRecord>, child: &Child) {
     }
     if child.hall_uid.is_some() && (child.deleting || child.gone) {
         w.vdcs.wake_after(Name(vdc.clone()), GATHER);
+    }
+}
+
+/// A record goes when nothing of it is left, and watches of different kinds do not end at the same time: the last object may
+/// be seen to go after the slice.
+fn last_gone(w: &Wakers, records: &Cache<SliceRecord>, child: &Child) {
+    let of = |kind, uid: &Option<String>| uid.as_ref().map(|uid| slice(kind, uid));
+    let names = [of(SliceKind::Vdc, &child.vdc_uid), of(SliceKind::Hall, &child.hall_uid)];
+    for name in names.into_iter().flatten() {
+        if records.get_cluster(&name).is_some_and(|r| r.spec.absent()) {
+            w.mirror.wake_after(Name(name), GATHER);
+        }
     }
 }
 

@@ -391,13 +391,14 @@ async fn events(
     let mut lines = Lines::default();
     let (mut gate, mut cut) = (shared.gate.subscribe(), shared.cut.subscribe());
     let mut expired = shared.expired.subscribe();
+    let mut over = false;
     loop {
         let out = tokio::select! {
             () = sender.closed() => return,
             _ = expired.changed() => shuffle.expire(),
             _ = gate.changed() => shuffle.release(),
             () = tokio::time::sleep(LATE), if shuffle.waits() => shuffle.settle().into_iter().collect(),
-            part = parts.next() => match part {
+            part = parts.next(), if !over => match part {
                 Some(Ok(part)) => {
                     let frozen = *shared.frozen.borrow();
                     lines.push(&part).into_iter().flat_map(|line| shuffle.push(line, frozen)).collect()
@@ -406,7 +407,10 @@ async fn events(
                     let _ = sender.send(Err(std::io::Error::other(error))).await;
                     return;
                 }
-                None => return,
+                None => {
+                    over = true;
+                    Vec::new()
+                }
             },
         };
         if cut.wait_for(|cut| !cut).await.is_err() {
@@ -417,7 +421,7 @@ async fn events(
                 return;
             }
         }
-        if shuffle.ended() {
+        if shuffle.ended() || over && !shuffle.holds() {
             return;
         }
     }

@@ -14,7 +14,7 @@ use crate::dice;
 /// What is done to the events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WatchFault {
-    /// All are kept until they are let go.
+    /// All are kept until they are let go, and the end of the watch with them.
     Hold,
     /// So many in a hundred never come.
     Drop(u8),
@@ -61,7 +61,7 @@ impl Shuffle {
             return Vec::new();
         }
         let too_new = frozen.is_some_and(|at| revision(&line).is_none_or(|r| r > at));
-        if too_new || !self.held.is_empty() || self.fault == Some(WatchFault::Hold) {
+        if too_new || !self.held.is_empty() || self.holds() {
             self.held.push_back(line);
             return Vec::new();
         }
@@ -101,10 +101,15 @@ impl Shuffle {
 
     /// What was held goes on.
     pub fn release(&mut self) -> Vec<String> {
-        if self.fault == Some(WatchFault::Hold) {
+        if self.holds() {
             self.fault = None;
         }
         self.held.drain(..).chain(self.late.take()).collect()
+    }
+
+    /// Everything is kept.
+    pub fn holds(&self) -> bool {
+        self.fault == Some(WatchFault::Hold)
     }
 
     /// An event waits for another that may never come.

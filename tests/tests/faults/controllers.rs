@@ -1,5 +1,6 @@
 //! The hub's and the site's controller, each behind its proxies.
 
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,8 @@ pub struct Site {
     pub hub_end: Proxy,
     pub own_end: Proxy,
     pub process: Process,
+    /// Address of its health and metrics.
+    pub ops: SocketAddr,
 }
 
 /// Both.
@@ -69,6 +72,8 @@ impl Site {
         let place = world.directory.path();
         let ways: Vec<&Proxy> = std::iter::once(&hub_end).chain(more.iter().copied()).collect();
         let (hub, own) = (write(place, "site-hub", &ways)?, write(place, "site-own", &[&own_end])?);
+        let ops = free_address()?;
+        let listen = ops.to_string();
         let arguments = [
             "site",
             "--site",
@@ -78,14 +83,19 @@ impl Site {
             "--site-kubeconfig",
             &own,
             "--listen",
-            "127.0.0.1:0",
+            &listen,
         ];
         let arguments = arguments.map(str::to_owned).to_vec();
         let process = Process::start(&world.program, arguments, place.join("site.log"));
         hub_end.on_crash(process.crash());
         own_end.on_crash(process.crash());
-        Ok(Self { hub_end, own_end, process })
+        Ok(Self { hub_end, own_end, process, ops })
     }
+}
+
+/// An address that nobody listens on now. The same after each crash, so that it can be asked.
+fn free_address() -> anyhow::Result<SocketAddr> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
 
 /// A way of the site to the hub.

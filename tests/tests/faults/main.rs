@@ -14,41 +14,47 @@ mod corrupt;
 mod crash;
 mod dump;
 mod events;
+mod late;
 mod leader;
 mod life;
 mod minority;
+mod pool;
 mod process;
 mod restore;
 mod stuck;
 mod world;
 
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use libtest_mimic::{Arguments, Trial};
+use pool::Pool;
 use world::World;
+
+/// Tests at once, each in a world of its own: what one does to a process another must not meet. They wait more than they
+/// compute.
+const WORLDS: usize = 2;
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     if arguments.list {
         return libtest_mimic::run(&arguments, trials(None)).exit_code();
     }
-    // Two control planes for all: what one test does to a process another must not meet.
-    arguments.test_threads = Some(1);
-    let world = match World::start() {
-        Ok(world) => Arc::new(Mutex::new(world)),
+    arguments.test_threads = Some(WORLDS);
+    let pool = match Pool::start(WORLDS) {
+        Ok(pool) => Arc::new(pool),
         Err(error) => {
             eprintln!("the control planes did not start: {error:#}");
             return ExitCode::FAILURE;
         }
     };
-    libtest_mimic::run(&arguments, trials(Some(&world))).exit_code()
+    libtest_mimic::run(&arguments, trials(Some(&pool))).exit_code()
 }
 
 type Test = fn(&mut World) -> anyhow::Result<()>;
 
-fn trials(world: Option<&Arc<Mutex<World>>>) -> Vec<Trial> {
-    let tests: [(&str, Test); 14] = [
+fn trials(pool: Option<&Arc<Pool>>) -> Vec<Trial> {
+    let tests: [(&str, Test); 16] = [
         ("a_crash_at_any_write_changes_nothing_in_the_end", crash::at_every_write),
         ("a_deposed_leaders_late_write_is_refused", leader::late_update),
         ("a_deposed_leader_makes_no_slice_of_what_is_gone", leader::late_create),
@@ -59,18 +65,18 @@ fn trials(world: Option<&Arc<Mutex<World>>>) -> Vec<Trial> {
         ("a_foreign_owner_reference_is_survived", corrupt::owner_reference),
         ("refusals_and_broken_answers_are_tried_again_and_not_too_often", answers::recovers),
         ("stale_lost_doubled_and_reordered_events_change_nothing_in_the_end", events::disturbed),
+        ("what_is_seen_late_is_not_forgotten", late::arrives),
+        ("a_blocked_watch_is_named_and_stops_nothing_else", late::blocked),
         ("a_stuck_finalizer_is_waited_for_and_named", stuck::finalizers),
         ("a_server_without_quorum_is_left", minority::is_left),
         ("a_hub_restored_from_an_older_copy_deletes_nothing", restore::older_copy),
         ("a_hub_that_lost_much_at_once_is_not_believed", restore::lost_much),
     ];
     let trial = |(name, test): (&str, Test)| {
-        let world = world.cloned();
+        let pool = pool.cloned();
         Trial::test(name, move || {
-            let Some(world) = world else { return Ok(()) };
-            // A test that panicked leaves the control planes as good as they were.
-            let mut world = world.lock().unwrap_or_else(PoisonError::into_inner);
-            test(&mut world).map_err(|error| format!("{error:#}").into())
+            let Some(pool) = pool else { return Ok(()) };
+            test(&mut *pool.lend()).map_err(|error| format!("{error:#}").into())
         })
     };
     tests.into_iter().map(trial).collect()

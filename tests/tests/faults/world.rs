@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -31,7 +32,7 @@ pub const BUREAU: &str = "bureau-faults";
 
 /// Two control planes.
 pub struct World {
-    pub runtime: std::sync::Arc<Runtime>,
+    pub runtime: Arc<Runtime>,
     pub hub: ApiServer,
     pub site: ApiServer,
     /// `yunting-controller`.
@@ -42,44 +43,56 @@ pub struct World {
     pub seed: u64,
     /// Everything instead of a sample.
     pub full: bool,
-    course: Option<Course>,
+    course: SharedCourse,
+}
+
+/// How everything stands in an undisturbed life: the same in every world, so lived once.
+type SharedCourse = Arc<Mutex<Option<Course>>>;
+
+/// What all worlds of a run have in common.
+pub struct Plan {
+    seed: u64,
+    full: bool,
+    course: SharedCourse,
+}
+
+impl Plan {
+    /// Says which seed and which form.
+    pub fn from_environment() -> anyhow::Result<Self> {
+        let given = std::env::var("YUNTING_FAULTS_SEED").ok().map(|s| s.parse()).transpose()?;
+        let seed = given.unwrap_or_else(|| RandomState::new().build_hasher().finish() % 1_000_000);
+        let full = std::env::var("YUNTING_FAULTS").is_ok_and(|v| v == "full");
+        let form = if full { "full" } else { "short" };
+        println!("seed {seed} (YUNTING_FAULTS_SEED={seed} repeats it), {form} form");
+        Ok(Self { seed, full, course: Arc::default() })
+    }
 }
 
 impl World {
     /// Starts and installs.
-    pub fn start() -> anyhow::Result<Self> {
-        let runtime = std::sync::Arc::new(Runtime::new()?);
-        let (hub, site) = runtime.block_on(async {
-            let (hub, site) = tokio::try_join!(
-                ApiServer::start(Beside::Controllers),
-                ApiServer::start(Beside::Controllers)
-            )?;
-            tokio::try_join!(install(&hub, "hub"), install(&site, "site"))?;
-            apply::<Site>(hub.client(), None, SITE, site_spec()).await?;
-            anyhow::Ok((hub, site))
-        })?;
-        let given = std::env::var("YUNTING_FAULTS_SEED").ok().map(|s| s.parse()).transpose()?;
-        let seed = given.unwrap_or_else(|| RandomState::new().build_hasher().finish() % 1_000_000);
-        let full = std::env::var("YUNTING_FAULTS").is_ok_and(|v| v == "full");
-        println!(
-            "seed {seed} (YUNTING_FAULTS_SEED={seed} repeats it), {} form",
-            if full { "full" } else { "short" }
-        );
+    pub async fn start(plan: &Plan, runtime: &Arc<Runtime>) -> anyhow::Result<Self> {
+        let (hub, site) =
+            tokio::try_join!(ApiServer::start(Beside::Controllers), ApiServer::start(Beside::Controllers))?;
+        tokio::try_join!(install(&hub, "hub"), install(&site, "site"))?;
+        apply::<Site>(hub.client(), None, SITE, site_spec()).await?;
         Ok(Self {
-            runtime,
+            runtime: runtime.clone(),
             hub,
             site,
             program: program()?,
             directory: directory()?,
-            seed,
-            full,
-            course: None,
+            seed: plan.seed,
+            full: plan.full,
+            course: plan.course.clone(),
         })
     }
 
     /// How everything stands in an undisturbed life, which is lived once.
     pub fn course(&mut self) -> anyhow::Result<Course> {
-        if let Some(course) = &self.course {
+        let shared = self.course.clone();
+        // Others that want it wait for it; one that panicked left nothing half done in it.
+        let mut known = shared.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(course) = &*known {
             return Ok(course.clone());
         }
         let course = self.runtime.clone().block_on(async {
@@ -92,7 +105,7 @@ impl World {
             println!("writes without faults (hub, site to hub, site): {counts:?}");
             anyhow::Ok(course)
         })?;
-        self.course = Some(course.clone());
+        *known = Some(course.clone());
         Ok(course)
     }
 

@@ -3,7 +3,7 @@
 //!
 //! Sums over a site and over a bureau are kept, not added up anew: a question costs the same however many VDCs there are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use yunting_crds::resources::{Amounts, Kind};
 
@@ -90,9 +90,11 @@ impl Ledger {
         self.grants.get(uid)
     }
 
-    /// Writes a promise, in place of the VDC's earlier one.
-    pub fn set(&mut self, uid: &str, grant: Grant) {
-        self.remove(uid);
+    /// Writes a promise, in place of the VDC's earlier one. Gives the sites where that changes what is promised.
+    pub fn set(&mut self, uid: &str, grant: Grant) -> BTreeSet<String> {
+        let before = self.remove(uid).map(|g| g.sites).unwrap_or_default();
+        let named = before.keys().chain(grant.sites.keys());
+        let moved = named.filter(|site| before.get(*site) != grant.sites.get(*site)).cloned().collect();
         let bureau = self.bureaus.entry(grant.bureau.clone()).or_default();
         bureau.vdcs += 1;
         bureau.quota.add(&grant.quota);
@@ -102,11 +104,12 @@ impl Ledger {
             site.reserved.add(&share.reserved);
         }
         self.grants.insert(uid.to_owned(), grant);
+        moved
     }
 
-    /// Forgets a VDC that is gone everywhere.
-    pub fn remove(&mut self, uid: &str) {
-        let Some(grant) = self.grants.remove(uid) else { return };
+    /// Forgets a VDC that is gone everywhere; gives what it had.
+    pub fn remove(&mut self, uid: &str) -> Option<Grant> {
+        let grant = self.grants.remove(uid)?;
         if let Some(bureau) = self.bureaus.get_mut(&grant.bureau) {
             bureau.vdcs = bureau.vdcs.saturating_sub(1);
             bureau.quota.take(&grant.quota);
@@ -117,6 +120,7 @@ impl Ledger {
                 site.reserved.take(&share.reserved);
             }
         }
+        Some(grant)
     }
 
     /// Promised to the bureau's other VDCs.
@@ -173,12 +177,16 @@ mod tests {
         fn kept_sums_are_those_added_up_anew(changes in prop::collection::vec(change(), 0..20)) {
             let (mut ledger, mut plain) = (Ledger::default(), BTreeMap::new());
             for (uid, grant) in changes {
-                if let Some(grant) = grant {
-                    ledger.set(&uid, grant.clone());
-                    plain.insert(uid, grant);
+                let before = ["a", "b"].map(|site| ledger.at_site(site, ""));
+                let moved = if let Some(grant) = grant {
+                    plain.insert(uid.clone(), grant.clone());
+                    ledger.set(&uid, grant)
                 } else {
-                    ledger.remove(&uid);
                     plain.remove(&uid);
+                    ledger.remove(&uid).map(|g| g.sites.into_keys().collect()).unwrap_or_default()
+                };
+                for (site, before) in ["a", "b"].into_iter().zip(before) {
+                    prop_assert!(moved.contains(site) || ledger.at_site(site, "") == before, "{site}");
                 }
             }
             for except in ["", "0", "1", "2", "3"] {

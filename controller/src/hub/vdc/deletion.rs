@@ -46,8 +46,7 @@ pub(super) async fn delete(world: &World, seen: &Seen) -> Result<Next, Error> {
     let sites: Vec<String> = seen.slices.keys().cloned().collect();
     let remaining = apply::leavers(world, seen, &sites).await?;
     if remaining.is_empty() && seen.slices.is_empty() {
-        world.ledger().remove(&seen.uid);
-        world.wake_waiting();
+        world.forget_promise(&seen.uid);
         kinds::remove_finalizer(&world.writer, &kinds::of::<VirtualDataCenter>(), seen.vdc.as_ref()).await?;
         return Ok(Next::Wait);
     }

@@ -85,8 +85,9 @@ pub(super) fn reserve(world: &World, seen: &Seen, valid: &Valid) -> Outcome {
     if let Some(refused) = above_sites(&views, seen, &next) {
         return Outcome::refused(seen, refused);
     }
-    ledger.set(&seen.uid, grant(seen, valid, &next));
+    let moved = ledger.set(&seen.uid, grant(seen, valid, &next));
     drop(ledger);
+    world.promise_moved(&seen.bureau_name, &moved);
     outcome(world, seen, valid, placement, &next)
 }
 
