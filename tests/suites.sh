@@ -27,7 +27,7 @@ bound() {
     tools) echo 1080 ;;
     schema) echo 180 ;;
     policies) echo 300 ;;
-    faults) echo 900 ;;
+    faults) echo 600 ;;
     faults-full) echo 3600 ;;
     storms) echo 180 ;;
     storms-full) echo 1800 ;;

@@ -25,6 +25,8 @@ pub struct Metrics {
     pub switches: IntCounterVec,
     /// Objects removed because they stood above a limit, by its key, or came into a closed namespace (`closed`).
     pub swept: IntCounterVec,
+    /// Records of a site without a slice at the hub.
+    pub lost_records: IntGauge,
 }
 
 impl Metrics {
@@ -66,6 +68,10 @@ impl Metrics {
                 "Objects removed because they stood above a limit, or came into a closed namespace",
                 &["resource"],
             )?,
+            lost_records: IntGauge::new(
+                "yunting_lost_records",
+                "Records of the site without a slice at the hub",
+            )?,
         };
         metrics.register()?;
         Ok(metrics)
@@ -80,7 +86,8 @@ impl Metrics {
         self.registry.register(Box::new(self.queue.clone()))?;
         self.registry.register(Box::new(self.leader.clone()))?;
         self.registry.register(Box::new(self.switches.clone()))?;
-        self.registry.register(Box::new(self.swept.clone()))
+        self.registry.register(Box::new(self.swept.clone()))?;
+        self.registry.register(Box::new(self.lost_records.clone()))
     }
 
     /// The text that `/metrics` answers.

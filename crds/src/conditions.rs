@@ -37,6 +37,8 @@ pub const PROTECTED: &str = "Protected";
 pub const CONNECTED: &str = "Connected";
 /// Every API server of the site enforces Yunting's policies.
 pub const POLICIES_ENFORCED: &str = "PoliciesEnforced";
+/// The site believes the hub when it says that something is to go.
+pub const HUB_BELIEVED: &str = "HubBelieved";
 
 /// Reasons, each used as the field's standard meaning says.
 pub mod reason {
@@ -82,6 +84,8 @@ pub mod reason {
     pub const VDC_NOT_READY: &str = "VdcNotReady";
     /// Carrying out failed; it is tried again.
     pub const APPLY_FAILED: &str = "ApplyFailed";
+    /// The hub knows too few of a site's records to be believed when it says that something is to go.
+    pub const HUB_LOST_RECORDS: &str = "HubLostRecords";
     /// The lifecycle state says so.
     pub const LIFECYCLE: &str = "Lifecycle";
 }

@@ -2,7 +2,7 @@
 //! an Event says that they changed, and is written only where somebody would want to know.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use yunting_crds::conditions::{PLACED, READY, SCHEDULED, State, find, reason, state_of};
+use yunting_crds::conditions::{HUB_BELIEVED, PLACED, READY, SCHEDULED, State, find, reason, state_of};
 
 /// One piece of news.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,10 +26,11 @@ const ORDINARY: [&str; 6] = [
 ];
 
 /// What changed between two lists of conditions that people are told of: where something was placed, why something
-/// is not ready that should be, and that it is again.
+/// is not ready that should be or not believed, and that it is again.
 pub fn news(before: &[Condition], after: &[Condition]) -> Vec<News> {
     let places = [SCHEDULED, PLACED].into_iter().filter_map(|type_| placed(before, after, type_));
-    places.chain(readiness(before, after)).collect()
+    let turns = [READY, HUB_BELIEVED].into_iter().filter_map(|type_| turned(before, after, type_));
+    places.chain(turns).collect()
 }
 
 /// A place that was found or has changed. That none was found is told by `Ready`, with the same words.
@@ -39,14 +40,15 @@ fn placed(before: &[Condition], after: &[Condition], type_: &str) -> Option<News
     (!same).then(|| News { warning: false, reason: type_.to_owned(), note: now.message.clone() })
 }
 
-fn readiness(before: &[Condition], after: &[Condition]) -> Option<News> {
-    let now = find(after, READY)?;
-    let was = find(before, READY);
-    if state_of(after, READY) == State::True {
-        let note = format!("ready again; before: {}", was.map(|w| w.message.as_str()).unwrap_or_default());
+fn turned(before: &[Condition], after: &[Condition], type_: &str) -> Option<News> {
+    let now = find(after, type_)?;
+    let was = find(before, type_);
+    if state_of(after, type_) == State::True {
+        let what = if type_ == READY { "ready" } else { "believed" };
+        let note = format!("{what} again; before: {}", was.map(|w| w.message.as_str()).unwrap_or_default());
         return was.is_some_and(alarming).then(|| News {
             warning: false,
-            reason: READY.to_owned(),
+            reason: type_.to_owned(),
             note: note.trim_end_matches("; before: ").to_owned(),
         });
     }

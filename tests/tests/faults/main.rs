@@ -76,7 +76,7 @@ fn trials(pool: Option<&Arc<Pool>>) -> Vec<Trial> {
         let pool = pool.cloned();
         Trial::test(name, move || {
             let Some(pool) = pool else { return Ok(()) };
-            test(&mut *pool.lend()).map_err(|error| format!("{error:#}").into())
+            test(&mut pool.lend()).map_err(|error| format!("{error:#}").into())
         })
     };
     tests.into_iter().map(trial).collect()

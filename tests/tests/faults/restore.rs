@@ -2,18 +2,20 @@
 //! nothing of it is touched; when much was lost at once, the hub is not believed when it says that something is to go.
 
 use anyhow::ensure;
+use k8s_openapi::api::events::v1::Event;
 use kube::{Api, ResourceExt};
 use yunting_crds::conditions::{State, find, state_of};
 use yunting_crds::names::{SliceKind, slice};
-use yunting_crds::{SiteReport, SliceRecord, VirtualDataCenter};
+use yunting_crds::{Site, SiteReport, SliceRecord, VirtualDataCenter};
 use yunting_faults::call::Kind;
 use yunting_faults::record::Entry;
+use yunting_tests::apiserver::wait;
 
 use super::away::ready;
 use super::controllers::Controllers;
 use super::dump::{Names, difference, dump};
 use super::life::Life;
-use super::world::{BUREAU, SITE, World, gone, until};
+use super::world::{BUREAU, PATIENCE, SITE, World, gone, until};
 
 /// More than may be lost at once.
 const MANY: usize = 11;
@@ -97,6 +99,24 @@ pub fn older_copy(world: &mut World) -> anyhow::Result<()> {
     })
 }
 
+fn believed(site: &Site) -> State {
+    state_of(&site.status.clone().unwrap_or_default().conditions, "HubBelieved")
+}
+
+/// Both turns of it are Events that `kubectl describe site` shows.
+async fn told(world: &World) -> anyhow::Result<()> {
+    let events: Api<Event> = Api::namespaced(world.hub.client().clone(), "default");
+    for reason in ["HubLostRecords", "HubBelieved"] {
+        let told = async || {
+            let all = events.list(&kube::api::ListParams::default()).await.ok()?;
+            let about = |e: &Event| e.regarding.as_ref().and_then(|r| r.name.as_deref()) == Some(SITE);
+            all.iter().any(|e| about(e) && e.reason.as_deref() == Some(reason)).then_some(())
+        };
+        wait(&format!("Event {reason}"), PATIENCE, told).await?;
+    }
+    Ok(())
+}
+
 pub fn lost_much(world: &mut World) -> anyhow::Result<()> {
     let runtime = world.runtime.clone();
     let copy = world.directory.path().join("oldest");
@@ -121,6 +141,8 @@ pub fn lost_much(world: &mut World) -> anyhow::Result<()> {
             orphaned(r) == MANY && state_of(&status.conditions, "Ready") == State::False
         };
         let report = until(reports(world), SITE, alarmed).await?;
+        let sites: Api<Site> = Api::all(world.hub.client().clone());
+        until(sites, SITE, |site| believed(site) == State::False).await?;
         println!(
             "alarm: {:?}",
             find(&report.status.unwrap_or_default().conditions, "Ready").map(|c| &c.message)
@@ -145,6 +167,9 @@ pub fn lost_much(world: &mut World) -> anyhow::Result<()> {
         // Somebody decides: the lost ones are given up by hand, and what waited goes on.
         forget_all_but(world, "old").await?;
         gone(vdcs, "old").await?;
+        let sites: Api<Site> = Api::all(world.hub.client().clone());
+        until(sites, SITE, |site| believed(site) == State::True).await?;
+        told(world).await?;
         drop(both);
         give_up(world).await
     })

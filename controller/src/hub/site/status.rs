@@ -3,7 +3,8 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use yunting_crds::common::Quota;
 use yunting_crds::conditions::{
-    CONNECTED, POLICIES_ENFORCED, READY, State, Statement, conditions, find, reason, say, state_of,
+    CONNECTED, HUB_BELIEVED, POLICIES_ENFORCED, READY, State, Statement, conditions, find, reason, say,
+    state_of,
 };
 use yunting_crds::resources::Amounts;
 use yunting_crds::site::CapacitySource;
@@ -28,7 +29,7 @@ pub(super) fn status(world: &World, seen: &Seen) -> SiteStatus {
         observed_generation: generation,
         conditions: conditions(
             &before.conditions,
-            &[ready, connected, policies],
+            &[ready, connected, policies, believed(seen, &report.conditions)],
             generation,
             &world.context.now(),
         ),
@@ -80,6 +81,21 @@ fn policies(seen: &Seen, reported: &[Condition]) -> Statement {
     };
     let why = if said.reason == reason::VERIFIED { reason::VERIFIED } else { reason::IN_PROGRESS };
     say(POLICIES_ENFORCED, state_of(reported, POLICIES_ENFORCED), why, said.message.clone())
+}
+
+/// A site that does not believe the hub goes on and takes new things, but lets nothing go: that is not for `Ready`, and
+/// somebody has to know.
+fn believed(seen: &Seen, reported: &[Condition]) -> Statement {
+    match find(reported, READY).filter(|_| seen.fresh) {
+        None if seen.fresh => {
+            say(HUB_BELIEVED, State::Unknown, reason::PENDING, "the site has not reported it")
+        }
+        None => say(HUB_BELIEVED, State::Unknown, reason::SITE_SILENT, "the site is silent"),
+        Some(said) if said.reason == reason::HUB_LOST_RECORDS => {
+            say(HUB_BELIEVED, State::False, reason::HUB_LOST_RECORDS, said.message.clone())
+        }
+        Some(_) => say(HUB_BELIEVED, State::True, reason::AS_ASKED, ""),
+    }
 }
 
 fn ready(connected: &Statement, policies: &Statement) -> Statement {

@@ -63,11 +63,12 @@ fn status(world: &World, report: &SiteReport) -> SiteReportStatus {
 }
 
 fn works(world: &World, orphaned: &[String]) -> Statement {
+    world.context.metrics.lost_records.set(i64::try_from(orphaned.len()).unwrap_or(i64::MAX));
     if orphaned.is_empty() {
         return say(READY, State::True, reason::AS_ASKED, "");
     }
     if let Err(lost) = orphans::lost(world) {
-        return say(READY, State::False, "HubLostRecords", lost.to_string());
+        return say(READY, State::False, reason::HUB_LOST_RECORDS, lost.to_string());
     }
     let text = format!(
         "{} records have no slice at the hub; nothing is done to them until they are adopted or taken away",
