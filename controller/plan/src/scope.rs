@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use yunting_crds::labels;
+use yunting_crds::names::is_site_namespace_of;
 
 use crate::object::{Key, Object};
 use crate::vdc::{Owner, Uid, ValidVdcSlice};
@@ -62,6 +63,17 @@ impl Scope {
     pub fn vdc(slice: &ValidVdcSlice) -> Self {
         let namespaces = slice.namespaces.iter().map(|n| n.at_site.clone()).collect();
         Self { owner: slice.owner.clone(), hall: None, namespaces }
+    }
+
+    /// Of a VDC in namespaces that it named before: only those that are named for its uid.
+    pub fn left_over(slice: &ValidVdcSlice, names: &BTreeSet<String>) -> Self {
+        let uid = slice.owner.uid.as_str();
+        let own = |name: &&String| is_site_namespace_of(name, uid);
+        Self {
+            owner: slice.owner.clone(),
+            hall: None,
+            namespaces: names.iter().filter(own).cloned().collect(),
+        }
     }
 
     /// Of a hall in it.

@@ -9,6 +9,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, missing_docs)]
 
 mod clients;
+mod dropped;
 mod freeze;
 mod judge;
 mod process;
@@ -42,9 +43,10 @@ fn main() -> ExitCode {
 type Test = fn(&World) -> anyhow::Result<()>;
 
 fn trials(world: Option<&Arc<World>>) -> Vec<Trial> {
-    let tests: [(&str, Test); 3] = [
+    let tests: [(&str, Test); 4] = [
         ("limits_hold_while_clients_storm_and_quotas_move", storm::limits_hold),
         ("what_an_api_server_lets_past_a_limit_is_removed_and_nothing_older", storm::excess_is_removed),
+        ("a_namespace_no_longer_asked_for_keeps_its_room_until_it_is_empty", dropped::keeps_its_room),
         ("a_freeze_under_load_is_true_when_it_is_said", freeze::under_load),
     ];
     let trial = |(name, test): (&str, Test)| {

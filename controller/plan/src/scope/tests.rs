@@ -26,6 +26,20 @@ fn everything_that_is_planned_is_in_scope() {
 }
 
 #[test]
+fn a_namespace_that_was_named_before_is_written_only_if_it_is_named_for_the_vdc() {
+    let vdc = valid(&slice());
+    let now = vdc.namespaces[0].at_site.clone();
+    let before = now.replace(vdc.namespaces[0].name.as_str(), "before");
+    let names = [before.clone(), "kube-system".to_owned(), "cloud-before-ffffffff".to_owned()].into();
+    let scope = Scope::left_over(&vdc, &names);
+    let quota = |name: &str| crate::vdc::quota::object(&vdc, name, &crate::quota::shrink::Limits::default());
+    scope.check(&quota(&before), None).unwrap();
+    for name in ["kube-system", "cloud-before-ffffffff", &now] {
+        assert!(matches!(scope.check(&quota(name), None), Err(Refused::Namespace(_))), "{name}");
+    }
+}
+
+#[test]
 fn what_is_anothers_is_refused() {
     let good = vdc_objects(&valid(&slice()), &facts(), &BTreeMap::new()).remove(1).object;
     let changed = |path: &str, value: &str| {

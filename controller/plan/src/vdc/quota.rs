@@ -14,7 +14,7 @@ use super::storage::quota_key;
 use super::{ValidNamespace, ValidVdcSlice};
 use crate::object::{Key, Object, api_kind};
 use crate::quota::charge::Resource;
-use crate::quota::shrink::{Hard, Limits};
+use crate::quota::shrink::{Hard, Limits, Shown};
 
 /// Name of the ResourceQuota.
 pub const QUOTA: &str = "yunting-quota";
@@ -31,7 +31,7 @@ pub(super) fn objects(slice: &ValidVdcSlice, namespace: &ValidNamespace) -> [Obj
         metadata: slice.owner.metadata(LIMITS, &namespace.at_site),
         spec: Some(LimitRangeSpec { limits: vec![defaults(slice.overcommit_cpu)] }),
     };
-    [object(slice, namespace, &Limits::born(&target(slice, namespace))), Object::new(&limits)]
+    [object(slice, &namespace.at_site, &Limits::born(&target(slice, namespace))), Object::new(&limits)]
 }
 
 /// Key of a namespace's ResourceQuota.
@@ -39,9 +39,9 @@ pub fn key(namespace: &str) -> Key {
     Key { kind: api_kind::<ResourceQuota>(), namespace: Some(namespace.to_owned()), name: QUOTA.to_owned() }
 }
 
-/// The ResourceQuota with these limits.
-pub fn object(slice: &ValidVdcSlice, namespace: &ValidNamespace, limits: &Limits) -> Object {
-    let mut metadata = slice.owner.metadata(QUOTA, &namespace.at_site);
+/// The ResourceQuota of a namespace with these limits.
+pub fn object(slice: &ValidVdcSlice, at_site: &str, limits: &Limits) -> Object {
+    let mut metadata = slice.owner.metadata(QUOTA, at_site);
     metadata.annotations = Some([(labels::LIMITS.to_owned(), limits.annotation())].into());
     let text = |(key, amount): (&String, &u64)| {
         let unit = Resource::of_key(key).map_or(Kind::Pods, Resource::unit);
@@ -78,6 +78,11 @@ pub fn target(slice: &ValidVdcSlice, namespace: &ValidNamespace) -> Hard {
         hard.insert(Resource::Gpu.key().to_owned(), of(Kind::Gpu));
     }
     hard
+}
+
+/// Limits of a namespace that is no longer asked for: none, by the same keys that its quota has.
+pub fn nothing(shown: &Shown) -> Hard {
+    shown.spec.keys().map(|key| (key.clone(), 0)).collect()
 }
 
 fn defaults(overcommit: u32) -> LimitRangeItem {

@@ -35,13 +35,15 @@ pub(super) struct Done {
     pub(super) closing: BTreeMap<String, String>,
     /// Some limit is on its way down.
     pub(super) lowering: bool,
+    /// Namespaces that are no longer asked for and hold room that others are to have.
+    pub(super) holding: Vec<String>,
 }
 
 impl Done {
     /// When to look again, for what no watch shows.
     pub(super) fn next(&self, world: &World) -> Next {
         match world.closings.next(self.closing.keys()) {
-            Next::Wait if self.lowering => Next::After(LOOK),
+            Next::Wait if self.lowering || !self.holding.is_empty() => Next::After(LOOK),
             next => next,
         }
     }
@@ -59,20 +61,22 @@ pub(super) async fn apply(world: &World, slice: &ValidVdcSlice) -> Result<Done, 
     let withdrawn = pass.withdraw().await;
     pass.close_what_must(&mut now).await?;
     withdrawn?;
-    let steps = limits::steps(world, slice, &now).await;
+    let left_over = pass.left_over();
+    let steps = limits::steps(world, slice, &left_over, &now).await;
     let objects = pass.objects(&now, &steps);
     for stage in [Stage::Namespaces, Stage::Isolation, Stage::Limits, Stage::Openings, Stage::Access] {
         let some: Vec<&Object> = objects.iter().filter(|s| s.stage == stage).map(|s| &s.object).collect();
         ensure::all(world, MANAGER, &pass.scope, &some).await?;
     }
+    pass.lower_left_over(&left_over, &steps).await?;
     let decisions = pass.decide(&objects, &now, true);
     pass.open_what_may(&decisions).await?;
-    let left_over = pass.close_left_over().await?;
+    pass.close_left_over(&left_over).await?;
     let closing = pass.settle(&left_over).await;
     let stopped = pass.remove_orphans(&objects).await?;
-    let lowering = steps.unfinished();
+    let (lowering, holding) = (steps.unfinished(), steps.holding.clone());
     steps.result()?;
-    Ok(Done { decisions, stopped, left_over, closing, lowering })
+    Ok(Done { decisions, stopped, left_over, closing, lowering, holding })
 }
 
 struct Pass<'a> {
@@ -98,7 +102,7 @@ impl Pass<'_> {
         let mut all = vdc_objects(self.slice, &self.facts, now);
         for n in &self.slice.namespaces {
             let Some(step) = steps.by_namespace.get(&n.at_site) else { continue };
-            let object = quota::object(self.slice, n, &step.limits);
+            let object = quota::object(self.slice, &n.at_site, &step.limits);
             all.iter_mut().filter(|s| s.object.key == object.key).for_each(|s| s.object = object.clone());
         }
         all
@@ -222,14 +226,29 @@ impl Pass<'_> {
         closing
     }
 
-    /// A namespace that the slice no longer names is closed and kept: what is in it may be data.
-    async fn close_left_over(&self) -> Result<BTreeSet<String>, Error> {
+    /// Namespaces that the slice no longer names.
+    fn left_over(&self) -> BTreeSet<String> {
         let mut all = super::teardown::namespaces(self.world, self.slice.owner.uid.as_str());
         all.retain(|name| !self.slice.namespaces.iter().any(|n| n.at_site == *name));
-        for name in &all {
+        all
+    }
+
+    /// They are closed and kept: what is in them may be data.
+    async fn close_left_over(&self, left_over: &BTreeSet<String>) -> Result<(), Error> {
+        for name in left_over {
             super::teardown::close(self.world, name).await?;
         }
-        Ok(all)
+        Ok(())
+    }
+
+    /// Once nothing is in them any more, others get their room.
+    async fn lower_left_over(&self, left_over: &BTreeSet<String>, steps: &Steps) -> Result<(), Error> {
+        let steps = left_over.iter().filter_map(|name| Some((name, steps.by_namespace.get(name)?)));
+        let objects: Vec<Object> =
+            steps.map(|(name, step)| quota::object(self.slice, name, &step.limits)).collect();
+        let scope = Scope::left_over(self.slice, left_over);
+        ensure::all(self.world, MANAGER, &scope, &objects.iter().collect::<Vec<_>>()).await?;
+        Ok(())
     }
 
     /// Removes what stands in the VDC's namespaces for itself and is no longer planned.

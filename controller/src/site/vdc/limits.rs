@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use yunting_plan::quota::charge::{Since, What, cost};
 use yunting_plan::quota::shrink::{Count, Hard, Shown, Step, Want, larger, next, paced};
 use yunting_plan::vdc::admission::Admission;
-use yunting_plan::vdc::{ValidNamespace, ValidVdcSlice, quota};
+use yunting_plan::vdc::{ValidVdcSlice, quota};
 
 use super::Error;
 use crate::site::usage;
@@ -86,6 +86,8 @@ impl Lowering {
 pub(super) struct Steps {
     /// By name at the site.
     pub(super) by_namespace: BTreeMap<String, Step>,
+    /// Namespaces that are no longer asked for and hold room that others are to have.
+    pub(super) holding: Vec<String>,
     failed: Option<Error>,
 }
 
@@ -101,39 +103,78 @@ impl Steps {
     }
 }
 
-/// Where the limits of a VDC go next.
-pub(super) async fn steps(world: &World, slice: &ValidVdcSlice, now: &BTreeMap<String, Admission>) -> Steps {
-    let targets: Vec<Hard> = slice.namespaces.iter().map(|n| quota::target(slice, n)).collect();
-    let seen: Vec<Option<Shown>> = slice.namespaces.iter().map(|n| written(world, &n.at_site)).collect();
+/// One namespace, and where its limits are to go.
+struct Place<'a> {
+    at_site: &'a str,
+    target: Hard,
+    seen: Option<Shown>,
+    /// It is no longer asked for.
+    left_over: bool,
+}
+
+impl Place<'_> {
+    /// What is in a namespace that is no longer asked for runs on: until it is empty, its limits stay as they are and
+    /// nobody else gets its room.
+    fn stays(&self, world: &World) -> bool {
+        self.left_over && (self.seen.is_none() || !world.usage.is_empty(self.at_site))
+    }
+
+    fn holds(&self) -> bool {
+        self.seen.as_ref().is_some_and(|s| s.at_most().values().any(|amount| *amount > 0))
+    }
+}
+
+fn places<'a>(world: &World, slice: &'a ValidVdcSlice, left_over: &'a BTreeSet<String>) -> Vec<Place<'a>> {
+    let asked = slice.namespaces.iter().map(|n| {
+        let seen = written(world, &n.at_site);
+        Place { at_site: &n.at_site, target: quota::target(slice, n), seen, left_over: false }
+    });
+    let kept = left_over.iter().map(|at_site| {
+        let seen = written(world, at_site);
+        let target = seen.as_ref().map(quota::nothing).unwrap_or_default();
+        Place { at_site, target, seen, left_over: true }
+    });
+    asked.chain(kept).collect()
+}
+
+/// Where the limits of a VDC go next, those of namespaces that it no longer asks for among them.
+pub(super) async fn steps(
+    world: &World,
+    slice: &ValidVdcSlice,
+    left_over: &BTreeSet<String>,
+    now: &BTreeMap<String, Admission>,
+) -> Steps {
+    let places = places(world, slice, left_over);
+    let targets: Vec<Hard> = places.iter().map(|p| p.target.clone()).collect();
+    let seen: Vec<Option<Shown>> = places.iter().map(|p| p.seen.clone()).collect();
     let paced = paced(&targets, &seen);
-    let mut steps = Steps { by_namespace: BTreeMap::new(), failed: None };
-    for ((namespace, seen), target) in slice.namespaces.iter().zip(&seen).zip(&paced) {
-        let fresh =
-            now.get(&namespace.at_site) != Some(&Admission::Open) && world.usage.is_empty(&namespace.at_site);
-        let step = match one(world, namespace, seen.as_ref(), target, fresh).await {
+    let mut steps = Steps { by_namespace: BTreeMap::new(), holding: Vec::new(), failed: None };
+    if places.iter().zip(&paced).any(|(place, target)| !place.left_over && *target != place.target) {
+        let holding = places.iter().filter(|p| p.left_over && p.holds());
+        steps.holding = holding.map(|p| p.at_site.to_owned()).collect();
+    }
+    for (place, target) in places.iter().zip(&paced).filter(|(place, _)| !place.stays(world)) {
+        let closed = now.get(place.at_site) != Some(&Admission::Open);
+        let fresh = !place.left_over && closed && world.usage.is_empty(place.at_site);
+        let step = match one(world, place, target, fresh).await {
             Ok(step) => step,
             Err(error) => {
                 steps.failed = Some(error);
-                next(seen.as_ref(), target, fresh, None)
+                next(place.seen.as_ref(), target, fresh, None)
             }
         };
-        world.lowering.intend(&namespace.at_site, &step);
-        steps.by_namespace.insert(namespace.at_site.clone(), step);
+        world.lowering.intend(place.at_site, &step);
+        steps.by_namespace.insert(place.at_site.to_owned(), step);
     }
     steps
 }
 
-async fn one(
-    world: &World,
-    namespace: &ValidNamespace,
-    seen: Option<&Shown>,
-    target: &Hard,
-    fresh: bool,
-) -> Result<Step, Error> {
+async fn one(world: &World, place: &Place<'_>, target: &Hard, fresh: bool) -> Result<Step, Error> {
+    let seen = place.seen.as_ref();
     let step = next(seen, target, fresh, None);
     let Want::Count(kinds) = &step.want else { return Ok(step) };
-    let count = count(world, &namespace.at_site, kinds).await?;
-    tracing::info!(namespace = namespace.at_site, used = ?count.used, "limits are lowered");
+    let count = count(world, place.at_site, kinds).await?;
+    tracing::info!(namespace = place.at_site, used = ?count.used, "limits are lowered");
     Ok(next(seen, target, fresh, Some(&count)))
 }
 

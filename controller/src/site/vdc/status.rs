@@ -42,7 +42,7 @@ pub(super) fn status(
             let statements = vec![
                 ready(slice, &namespaces, done),
                 frozen(world, slice, done),
-                enforced(&namespaces),
+                enforced(&namespaces, done),
                 isolated(slice),
                 volumes(slice),
                 transport(slice),
@@ -194,7 +194,7 @@ fn why_closed(name: &str, decision: &Decision) -> Option<String> {
     }
 }
 
-fn enforced(namespaces: &[Shown]) -> Statement {
+fn enforced(namespaces: &[Shown], done: &Result<Done, Error>) -> Statement {
     let over: Vec<&str> = namespaces.iter().filter_map(|n| n.over.as_deref()).collect();
     if !over.is_empty() {
         let text = format!("{}; nothing is stopped, nothing grows", over.join("; "));
@@ -203,6 +203,13 @@ fn enforced(namespaces: &[Shown]) -> Statement {
     let lowering: Vec<&str> = namespaces.iter().filter_map(|n| n.lowering.as_deref()).collect();
     if !lowering.is_empty() {
         return say(QUOTA_ENFORCED, State::False, reason::IN_PROGRESS, lowering.join("; "));
+    }
+    let holding = done.as_ref().map(|d| d.holding.join(", ")).unwrap_or_default();
+    if !holding.is_empty() {
+        let text = format!(
+            "limits do not grow yet: {holding}, no longer asked for, still hold their room; remove what is in them"
+        );
+        return say(QUOTA_ENFORCED, State::False, reason::IN_PROGRESS, text);
     }
     let missing: Vec<&str> = namespaces
         .iter()
