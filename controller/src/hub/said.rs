@@ -58,7 +58,7 @@ pub(super) async fn status<K: Said>(
         writer: &world.writer,
         context: &world.context,
         reporter: REPORTER,
-        term: world.term,
+        instance: format!("term-{}", world.term),
     };
     teller.tell(object, before, K::conditions(status)).await;
     Ok(())

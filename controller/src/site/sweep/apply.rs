@@ -1,18 +1,17 @@
 //! Removes what leaves, counts it, and tells the people of the namespace by an Event.
 
 use futures::{StreamExt, stream};
-use k8s_openapi::api::core::v1::ObjectReference;
-use k8s_openapi::api::events::v1::Event;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
-use yunting_plan::object::Object;
+use yunting_plan::news::News;
 
 use super::Error;
 use super::observe::Leaf;
-use crate::error::chain;
+use crate::events::{Teller, Told};
 use crate::site::usage;
 use crate::site::world::World;
 use crate::writer;
 
+/// Who tells, in the Events of a site.
+const REPORTER: &str = "yunting.io/site-controller";
 /// Removals of one pass at once.
 const CONCURRENCY: usize = 8;
 /// Most Events of one pass; the rest is in metric and log.
@@ -23,8 +22,14 @@ pub(super) async fn apply(world: &World, namespace: &str, leaves: &[Leaf<'_>]) -
     let removals: Vec<_> = leaves.iter().map(|leaf| remove(world, namespace, leaf)).collect();
     let done: Vec<Result<(), writer::Error>> =
         stream::iter(removals).buffer_unordered(CONCURRENCY).collect().await;
+    let teller = Teller {
+        writer: &world.ends.writer,
+        context: &world.context,
+        reporter: REPORTER,
+        instance: world.site.to_string(),
+    };
     for leaf in leaves.iter().take(EVENTS) {
-        tell(world, namespace, leaf).await;
+        teller.say(told(namespace, leaf)).await;
     }
     done.into_iter().collect::<Result<(), _>>().map_err(Error::from)
 }
@@ -42,15 +47,7 @@ async fn remove(world: &World, namespace: &str, leaf: &Leaf<'_>) -> Result<(), w
     Ok(())
 }
 
-/// An Event that cannot be written is no reason to do anything else.
-async fn tell(world: &World, namespace: &str, leaf: &Leaf<'_>) {
-    if let Err(error) = world.ends.writer.create(&event(world, namespace, leaf)).await {
-        tracing::info!(error = chain(&error), "no Event tells of a removal");
-    }
-}
-
-fn event(world: &World, namespace: &str, leaf: &Leaf<'_>) -> Object {
-    let key = usage::key(namespace, leaf.thing);
+fn told(namespace: &str, leaf: &Leaf<'_>) -> Told {
     let (reason, note) = if leaf.over == "closed" {
         ("RemovedFromClosedNamespace", "it was created while the namespace was being closed".to_owned())
     } else {
@@ -60,28 +57,11 @@ fn event(world: &World, namespace: &str, leaf: &Leaf<'_>) -> Object {
         );
         ("RemovedAboveQuota", note)
     };
-    let now = MicroTime(world.context.timestamp());
-    Object::new(&Event {
-        metadata: ObjectMeta {
-            name: Some(format!("swept-{}", leaf.thing.uid)),
-            namespace: Some(namespace.to_owned()),
-            ..ObjectMeta::default()
-        },
-        event_time: Some(now),
-        action: Some("Remove".to_owned()),
-        reason: Some(reason.to_owned()),
-        note: Some(note),
-        type_: Some("Warning".to_owned()),
-        reporting_controller: Some("yunting.io/site-controller".to_owned()),
-        reporting_instance: Some(world.site.to_string()),
-        regarding: Some(ObjectReference {
-            api_version: Some(key.kind.api_version()),
-            kind: Some(key.kind.kind.to_owned()),
-            namespace: Some(namespace.to_owned()),
-            name: Some(key.name),
-            uid: Some(leaf.thing.uid.to_string()),
-            ..ObjectReference::default()
-        }),
-        ..Event::default()
-    })
+    Told {
+        about: usage::key(namespace, leaf.thing),
+        uid: Some(leaf.thing.uid.to_string()),
+        name: format!("swept-{}", leaf.thing.uid),
+        action: "Remove",
+        news: News { warning: true, reason: reason.to_owned(), note },
+    }
 }
