@@ -6,6 +6,7 @@ pub mod audit;
 pub mod city;
 pub mod clients;
 pub mod floor;
+pub mod growth;
 pub mod latency;
 pub mod plan;
 pub mod process;

@@ -1,14 +1,14 @@
 //! Command line of the bench.
 #![allow(clippy::print_stdout)] // a command line tool
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser;
 use yunting_bench::city::Layout;
 use yunting_bench::plan::{self, Plan};
-use yunting_bench::report;
+use yunting_bench::{growth, report};
 
 /// Measures provisioning against a raw client that writes the same objects, on real API servers of a hub and sites.
 #[derive(Parser)]
@@ -31,7 +31,10 @@ struct Arguments {
     /// Only the pairs of product and floor, and the count of requests.
     #[arg(long)]
     pairs_only: bool,
-    /// 200 and 1,000 VDCs at one site, 200 at three, five turns, five minutes of quiet.
+    /// Instead of everything else: how cost grows from the smallest of these numbers of VDCs to the greatest.
+    #[arg(long, value_delimiter = ',')]
+    growth: Vec<usize>,
+    /// 200 and 1,000 VDCs at one site, 200 at three, five turns, five minutes of quiet; and growth from 100 to 5,000.
     #[arg(long)]
     full: bool,
     /// The controllers' program.
@@ -51,6 +54,9 @@ async fn main() -> anyhow::Result<()> {
             a.program.display()
         )
     })?;
+    if !a.growth.is_empty() {
+        return grow(&program, &a.growth, &a.keep).await;
+    }
     let sizes = if a.full { vec![(200, 1), (1000, 1), (200, 3)] } else { vec![(a.vdcs, a.sites)] };
     for (vdcs, sites) in sizes {
         let plan = Plan {
@@ -66,5 +72,17 @@ async fn main() -> anyhow::Result<()> {
         let kept = plan::keep(&measured, &ratios, &a.keep)?;
         println!("\n{}\nmedian (least..greatest); all numbers: {}", report::print(&ratios), kept.display());
     }
+    if a.full { grow(&program, &GROWTH, &a.keep).await } else { Ok(()) }
+}
+
+/// Numbers of VDCs that a full run grows by.
+const GROWTH: [usize; 3] = [100, 1000, 5000];
+
+async fn grow(program: &Path, sizes: &[usize], keep: &Path) -> anyhow::Result<()> {
+    println!("== growth over {sizes:?} VDCs at one site");
+    let growth = growth::run(program, sizes, &|text| println!("{text}")).await?;
+    let ratios = growth::ratios(&growth);
+    let kept = growth::keep(&growth, &ratios, keep)?;
+    println!("\n{}\nall numbers: {}", report::print(&ratios), kept.display());
     Ok(())
 }
