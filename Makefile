@@ -26,8 +26,8 @@ check: ## format, lints, unit tests: no server, no root, minutes
 test: ## everything CI runs, with the time of each suite and its bound (root, for the lab)
 	tests/suites.sh format build lint unit rules tools schema policies faults storms lab
 
-soak: ## the suites on real servers and sites three times over, faults and storms in full: a flaky pass is a failure (root)
-	tests/suites.sh build tools schema policies lab faults-full storms-full schema policies lab faults storms schema policies lab faults storms
+soak: ## the suites on real servers and sites three times over, lab, faults and storms in full once: a flaky pass is a failure (root)
+	tests/suites.sh build tools schema policies lab-full faults-full storms-full schema policies lab faults storms schema policies lab faults storms
 
 bench-provision: ## provisioning as ratios to a raw client, on API servers alone; ARGS="--full" or "--vdcs 50 --sites 3"
 	$(CARGO) build --locked --release -p yunting-controller -p yunting-bench

@@ -32,6 +32,7 @@ bound() {
     storms) echo 180 ;;
     storms-full) echo 1800 ;;
     lab) echo 600 ;;
+    lab-full) echo 3600 ;;
     *) echo "suites.sh: no suite is called '$1'" >&2; exit 2 ;;
   esac
 }
@@ -53,6 +54,7 @@ command_of() {
     storms) echo "$cargo test --locked --workspace --test storms" ;;
     storms-full) echo "env YUNTING_STORMS=full $cargo test --locked --workspace --test storms" ;;
     lab) echo "$cargo test --locked --workspace --test lab" ;;
+    lab-full) echo "env YUNTING_LAB=full $cargo test --locked --workspace --test lab" ;;
   esac
 }
 
@@ -109,7 +111,7 @@ for name in "$@"; do bound "$name" > /dev/null || exit 2; done
 need "$cargo" "install Rust with rustup; rust-toolchain.toml names the version, rustup fetches it"
 need git "install git: a suite reads which files are tracked"
 case " $* " in
-  *" schema "* | *" policies "* | *" faults"* | *" storms"* | *" lab "* | *" tools "*)
+  *" schema "* | *" policies "* | *" faults"* | *" storms"* | *" lab"* | *" tools "*)
     need go "install Go 1.26 or later: Kubernetes and etcd are built from source with it" ;;
 esac
 

@@ -120,6 +120,13 @@ pub enum Command {
         /// The process.
         process: String,
     },
+    /// Kill a process with SIGKILL; the site starts it again.
+    Kill {
+        /// The site.
+        site: String,
+        /// The process.
+        process: String,
+    },
     /// End one process of a site and keep it ended until `start`.
     Stop {
         /// The site.

@@ -81,6 +81,7 @@ async fn existing(name: &str, command: Command) -> Result<i32> {
         }
         Command::Pause { site, process } => tell(&lab, &site, &Request::Pause(process))?,
         Command::Resume { site, process } => tell(&lab, &site, &Request::Resume(process))?,
+        Command::Kill { site, process } => tell(&lab, &site, &Request::Kill(process))?,
         Command::Stop { site, process } => tell(&lab, &site, &Request::Stop(process))?,
         Command::Start { site, process } => tell(&lab, &site, &Request::Start(process))?,
         Command::Logs { site, process } => {

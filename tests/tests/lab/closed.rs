@@ -1,5 +1,5 @@
 //! Isolation exists before anything is admitted: a tenant asks for pods from the first moment of a VDC's life,
-//! while the controllers are stopped and let go again and again.
+//! while the controllers are stopped and let go again and again, or killed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -12,22 +12,61 @@ use kube::api::{ListParams, PostParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::json;
 use yunting_crds::VirtualDataCenter;
+use yunting_lab::site::control::{Request, ask};
+use yunting_tests::apiserver::wait;
 
 use super::fixture::{PATIENCE, World, namespace_of, until};
 
+/// Repeats; `YUNTING_LAB=full` makes them a hundred.
 const REPEATS: usize = 5;
+const MANY_REPEATS: usize = 100;
 const SITE: &str = "guoyang";
+/// As the lab calls it.
+const CONTROLLER: &str = "site-controller";
 
 pub fn tenant_loop(world: &World) -> anyhow::Result<()> {
     let bureau = world.runtime.block_on(world.bureau("hasty"))?;
     let token = world.token("hasty.person", "hasty-admins")?;
-    for repeat in 0..REPEATS {
-        once(world, &bureau, &token, &format!("v{repeat}")).with_context(|| format!("repeat {repeat}"))?;
+    let repeats = if world.full { MANY_REPEATS } else { REPEATS };
+    for repeat in 0..repeats {
+        let name = format!("v{repeat}");
+        let trouble = if repeat % 2 == 0 { slowed } else { killed };
+        once(world, &bureau, &token, &name, trouble).with_context(|| format!("repeat {repeat}"))?;
+        // The bureau's quota has no room for a hundred.
+        if world.full {
+            world.runtime.block_on(world.end_vdc(&bureau, &name))?;
+        }
+    }
+    println!("{repeats} VDCs; nothing was admitted before its isolation stood");
+    Ok(())
+}
+
+/// The controller is stopped and let go while the VDC comes.
+fn slowed(world: &World) -> anyhow::Result<()> {
+    for _ in 0..6 {
+        world.lab(&["pause", SITE, CONTROLLER])?;
+        world.lab(&["resume", SITE, CONTROLLER])?;
     }
     Ok(())
 }
 
-fn once(world: &World, bureau: &str, token: &str, name: &str) -> anyhow::Result<()> {
+/// The controller is killed while the VDC comes, each time as soon as it runs again.
+fn killed(world: &World) -> anyhow::Result<()> {
+    let site = world.lab.site_dir(world.lab.site(SITE)?);
+    let kill = async || ask(&site, &Request::Kill(CONTROLLER.to_owned())).ok().map(drop);
+    for _ in 0..3 {
+        world.runtime.block_on(wait("the site's controller to run", PATIENCE, kill))?;
+    }
+    Ok(())
+}
+
+fn once(
+    world: &World,
+    bureau: &str,
+    token: &str,
+    name: &str,
+    trouble: fn(&World) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     let (done, refused) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let vdc = world.runtime.block_on(async {
         world.small_vdc(bureau, name, &[SITE]).await?;
@@ -37,11 +76,7 @@ fn once(world: &World, bureau: &str, token: &str, name: &str) -> anyhow::Result<
     let namespace = namespace_of(&vdc, "sandbox");
     let tenant = world.runtime.block_on(world.as_person(SITE, token))?;
     let hammer = world.runtime.spawn(hammer(tenant, namespace.clone(), done.clone(), refused.clone()));
-    // Slow controllers: stopped and let go while the VDC comes.
-    for _ in 0..6 {
-        world.lab(&["pause", SITE, "site-controller"])?;
-        world.lab(&["resume", SITE, "site-controller"])?;
-    }
+    trouble(world)?;
     let first = world.runtime.block_on(async { tokio::time::timeout(PATIENCE, hammer).await });
     done.store(true, Ordering::Relaxed);
     let pod = first.context("no pod was ever admitted")???;

@@ -2,9 +2,8 @@
 
 use anyhow::ensure;
 use k8s_openapi::api::core::v1::Namespace;
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use kube::api::{DeleteParams, ListParams};
 use kube::{Api, ResourceExt};
-use serde_json::json;
 use yunting_crds::conditions::{State, state_of};
 use yunting_crds::{Bureau, Hall, HallSlice, SliceRecord, VdcSlice, VirtualDataCenter, labels};
 
@@ -23,15 +22,7 @@ pub fn backwards(world: &World) -> anyhow::Result<()> {
         let halls: Api<Hall> = Api::namespaced(world.hub.clone(), &bureau);
         halls.delete("hall", &DeleteParams::default()).await?;
         gone(halls, "hall", PATIENCE).await?;
-        let vdcs: Api<VirtualDataCenter> = Api::namespaced(world.hub.clone(), &bureau);
-        let release = json!({"spec": {"lifecycle": {"state": "Released", "coolingOffHours": 0}}});
-        vdcs.patch("cloud", &PatchParams::default(), &Patch::Merge(&release)).await?;
-        let deletable = |v: &VirtualDataCenter| {
-            state_of(&v.status.clone().unwrap_or_default().conditions, "Deletable") == State::True
-        };
-        until(vdcs.clone(), "cloud", PATIENCE, deletable).await?;
-        vdcs.delete("cloud", &DeleteParams::default()).await?;
-        gone(vdcs, "cloud", PATIENCE).await?;
+        world.end_vdc(&bureau, "cloud").await?;
         nothing_left(world, &vdc.uid().unwrap_or_default()).await?;
         let bureaus: Api<Bureau> = Api::all(world.hub.clone());
         until(bureaus.clone(), "leaving", PATIENCE, |b: &Bureau| {

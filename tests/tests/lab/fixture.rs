@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use k8s_openapi::api::core::v1::Namespace;
-use kube::api::{Patch, PatchParams};
+use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::runtime::wait::await_condition;
 use kube::{Api, Client, Config, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
+use yunting_crds::conditions::{self, state_of};
 use yunting_crds::{Bureau, Hall, Site, VirtualDataCenter};
 use yunting_lab::spec::Lab;
 use yunting_lab::state::State;
@@ -30,6 +31,8 @@ pub struct World {
     pub lab: Lab,
     pub hub: Client,
     pub images: BTreeMap<String, String>,
+    /// Many repeats instead of a few.
+    pub full: bool,
     program: PathBuf,
 }
 
@@ -47,7 +50,8 @@ impl World {
         run(&program, &["up"])?;
         let images = Stock::read(&lab)?.variables();
         let hub = runtime.block_on(yunting_lab::client::hub(&lab, &lab.sites[0]))?;
-        let world = Self { runtime, lab, hub, images, program };
+        let full = std::env::var("YUNTING_LAB").is_ok_and(|form| form == "full");
+        let world = Self { runtime, lab, hub, images, full, program };
         world.runtime.block_on(world.sites())?;
         Ok(world)
     }
@@ -165,6 +169,19 @@ impl World {
             "namespaces": [{"name": "app", "weight": 3}, {"name": "sandbox", "access": "Direct"}],
             "isolation": {"ingressFrom": ["Portal"]}});
         self.apply::<VirtualDataCenter>(Some(namespace), name, spec).await
+    }
+
+    /// Releases a VDC and takes it away.
+    pub async fn end_vdc(&self, namespace: &str, name: &str) -> anyhow::Result<()> {
+        let vdcs: Api<VirtualDataCenter> = Api::namespaced(self.hub.clone(), namespace);
+        let release = json!({"spec": {"lifecycle": {"state": "Released", "coolingOffHours": 0}}});
+        vdcs.patch(name, &PatchParams::default(), &Patch::Merge(&release)).await?;
+        let deletable = |v: &VirtualDataCenter| {
+            state_of(&v.status.clone().unwrap_or_default().conditions, "Deletable") == conditions::State::True
+        };
+        until(vdcs.clone(), name, PATIENCE, deletable).await?;
+        vdcs.delete(name, &DeleteParams::default()).await?;
+        gone(vdcs, name, PATIENCE).await
     }
 
     /// A hall with a portal, an approval back end and, where asked, a database.

@@ -27,6 +27,8 @@ pub enum Request {
     Pause(String),
     /// Let a paused process go on.
     Resume(String),
+    /// Kill a process with SIGKILL; it is started again as after any crash.
+    Kill(String),
 }
 
 /// What a site answers.

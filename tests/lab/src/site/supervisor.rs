@@ -176,8 +176,10 @@ impl Site {
             Request::Status => Ok(()),
             Request::Start(name) => self.want(name, true),
             Request::Stop(name) => self.want(name, false),
-            Request::Pause(name) => self.signal(name, Signal::STOP, Phase::Paused),
-            Request::Resume(name) => self.signal(name, Signal::CONT, Phase::Ready),
+            Request::Pause(name) => self.turn(name, Signal::STOP, Phase::Paused),
+            Request::Resume(name) => self.turn(name, Signal::CONT, Phase::Ready),
+            // Who keeps the process sees that it has ended and says so.
+            Request::Kill(name) => self.signal(name, Signal::KILL).map(drop),
         }
     }
 
@@ -187,14 +189,19 @@ impl Site {
         Ok(())
     }
 
-    fn signal(&self, name: &str, signal: Signal, phase: Phase) -> Result<(), String> {
+    fn turn(&self, name: &str, signal: Signal, phase: Phase) -> Result<(), String> {
+        let (name, pid) = self.signal(name, signal)?;
+        self.set(name, phase, pid);
+        Ok(())
+    }
+
+    fn signal(&self, name: &str, signal: Signal) -> Result<(&'static str, u32), String> {
         let (&name, _) = self.wanted.get_key_value(name).ok_or_else(|| self.unknown(name))?;
         let pid = self.conditions.borrow().get(name).map_or(0, |condition| condition.pid);
         let running = i32::try_from(pid).ok().and_then(Pid::from_raw);
         let running = running.ok_or_else(|| format!("{name} does not run"))?;
         kill_process(running, signal).map_err(|e| format!("could not signal {name}: {e}"))?;
-        self.set(name, phase, pid);
-        Ok(())
+        Ok((name, pid))
     }
 
     fn unknown(&self, name: &str) -> String {
