@@ -17,5 +17,6 @@ pub mod metrics;
 pub mod ops;
 pub mod queue;
 pub mod site;
+mod turns;
 pub mod watchdog;
 pub mod writer;

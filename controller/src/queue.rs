@@ -5,7 +5,7 @@
 //! kube-runtime's `applier` was not taken: it knows only keys of one kind whose objects exist, and a record or
 //! slice must also be worked on when what woke it has gone.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Display;
 use std::hash::Hash;
 use std::sync::Arc;
@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::{Classified, backoff, chain};
 use crate::metrics::Metrics;
+use crate::turns::Turns;
 
 /// What a reconcile asks of the queue when it ends well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,41 +75,14 @@ pub fn queue<K>(name: &'static str) -> (Waker<K>, Queue<K>) {
     (Waker(sender), Queue { name, receiver, group: Box::new(|_| String::new()) })
 }
 
-/// Keys whose time has come: the first of each group in turn.
-struct Turns<K> {
-    groups: VecDeque<String>,
-    keys: HashMap<String, VecDeque<K>>,
-}
-
-impl<K> Turns<K> {
-    fn push(&mut self, group: String, key: K) {
-        let waiting = self.keys.entry(group.clone()).or_default();
-        if waiting.is_empty() {
-            self.groups.push_back(group);
-        }
-        waiting.push_back(key);
-    }
-
-    fn pop(&mut self) -> Option<K> {
-        let group = self.groups.pop_front()?;
-        let waiting = self.keys.get_mut(&group)?;
-        let key = waiting.pop_front();
-        if waiting.is_empty() {
-            self.keys.remove(&group);
-        } else {
-            self.groups.push_back(group);
-        }
-        key
-    }
-}
-
 struct State<K> {
     /// Every key that waits, with its place in `order`.
     due: HashMap<K, (Instant, u64)>,
     /// Keys whose time has not come yet.
     order: BTreeMap<(Instant, u64), K>,
     turns: Turns<K>,
-    running: HashSet<K>,
+    /// Keys that are worked on, with their groups.
+    running: HashMap<K, String>,
     woken: HashSet<K>,
     attempts: HashMap<K, u32>,
     sequence: u64,
@@ -119,8 +93,8 @@ impl<K: Clone + Eq + Hash> State<K> {
         Self {
             due: HashMap::new(),
             order: BTreeMap::new(),
-            turns: Turns { groups: VecDeque::new(), keys: HashMap::new() },
-            running: HashSet::new(),
+            turns: Turns::default(),
+            running: HashMap::new(),
             woken: HashSet::new(),
             attempts: HashMap::new(),
             sequence: 0,
@@ -129,7 +103,7 @@ impl<K: Clone + Eq + Hash> State<K> {
 
     /// The earlier time wins; a key that runs is remembered and runs once more.
     fn schedule(&mut self, key: K, at: Instant) {
-        if self.running.contains(&key) {
+        if self.running.contains_key(&key) {
             self.woken.insert(key);
             return;
         }
@@ -151,16 +125,18 @@ impl<K: Clone + Eq + Hash> State<K> {
     fn take(&mut self, now: Instant, group: &dyn Fn(&K) -> String) -> Option<K> {
         while let Some(entry) = self.order.first_entry().filter(|e| e.key().0 <= now) {
             let key = entry.remove();
-            self.turns.push(group(&key), key);
+            self.turns.push(group(&key), key, now);
         }
-        let key = self.turns.pop()?;
+        let (group, key) = self.turns.pop(now)?;
         self.due.remove(&key);
-        self.running.insert(key.clone());
+        self.running.insert(key.clone(), group);
         Some(key)
     }
 
     fn finished(&mut self, key: K, next: Option<Duration>, now: Instant) {
-        self.running.remove(&key);
+        if let Some(group) = self.running.remove(&key) {
+            self.turns.ended(&group, now);
+        }
         if self.woken.remove(&key) {
             self.schedule(key, now);
         } else if let Some(after) = next {
@@ -295,7 +271,9 @@ mod tests {
             state.schedule(key, now);
         }
         let taken: Vec<_> = std::iter::from_fn(|| state.take(now, &group)).collect();
-        assert_eq!(taken, ["a1", "b1", "a2", "a3"]);
+        assert_eq!(taken, ["a1", "b1", "a2"]);
+        state.finished("a1", None, now);
+        assert_eq!(state.take(now, &group), Some("a3"));
     }
 
     #[test]
