@@ -4,3 +4,4 @@
 
 pub mod apiserver;
 pub mod demo;
+pub mod plane;

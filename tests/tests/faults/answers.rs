@@ -48,7 +48,7 @@ pub fn recovers(world: &mut World) -> anyhow::Result<()> {
     let course = world.course()?;
     let world = &*world;
     world.runtime.clone().block_on(async {
-        let both = Controllers::start(world).await?;
+        let both = world.controllers().await?;
         let life = Life { world, controllers: &both, names: Names::default(), vdc: "cloud" };
         let ways = both.ways();
         let crashes = [both.hub.process.crash(), both.site.process.crash()];

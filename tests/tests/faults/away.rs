@@ -6,7 +6,6 @@ use yunting_crds::conditions::{State, state_of};
 use yunting_crds::names::{SliceKind, slice};
 use yunting_crds::{SliceRecord, VdcSlice, VirtualDataCenter};
 
-use super::controllers::Controllers;
 use super::dump::Names;
 use super::life::Life;
 use super::world::{BUREAU, SITE, World, gone, until};
@@ -17,7 +16,7 @@ const MADE: [&str; 6] = ["away-a", "away-b", "away-c", "away-d", "away-e", "away
 pub fn catches_up(world: &mut World) -> anyhow::Result<()> {
     let world = &*world;
     world.runtime.clone().block_on(async {
-        let both = Controllers::start(world).await?;
+        let both = world.controllers().await?;
         let life = |vdc| Life { world, controllers: &both, names: Names::default(), vdc };
         life("stays").create().await?;
         life("goes").create_vdc().await?;

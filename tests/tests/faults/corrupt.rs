@@ -31,7 +31,7 @@ struct Two<'a> {
 
 impl<'a> Two<'a> {
     async fn start(world: &'a World) -> anyhow::Result<Self> {
-        let both = Controllers::start(world).await?;
+        let both = world.controllers().await?;
         let mut two = Self { world, both, own: String::new(), other: String::new() };
         two.life("own").create().await?;
         two.life("other").create().await?;

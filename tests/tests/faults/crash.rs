@@ -6,7 +6,6 @@ use yunting_faults::call::Kind;
 use yunting_faults::dice;
 use yunting_faults::plan::{Fault, Match, Moment, Rule, Sweep};
 
-use super::controllers::Controllers;
 use super::dump::Names;
 use super::life::{Course, Life};
 use super::world::World;
@@ -18,7 +17,7 @@ pub fn at_every_write(world: &mut World) -> anyhow::Result<()> {
     let course = world.course()?;
     let world = &*world;
     world.runtime.clone().block_on(async {
-        let controllers = Controllers::start(world).await?;
+        let controllers = world.controllers().await?;
         let life = |vdc| Life { world, controllers: &controllers, names: Names::default(), vdc };
         if !world.full {
             return swept(&life("cloud"), &course, &ALL, SAMPLE, world.seed % 3).await;

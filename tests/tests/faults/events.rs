@@ -13,7 +13,7 @@ pub fn disturbed(world: &mut World) -> anyhow::Result<()> {
     let course = world.course()?;
     let world = &*world;
     world.runtime.clone().block_on(async {
-        let both = Controllers::start(world).await?;
+        let both = world.controllers().await?;
         for (index, fault) in [WatchFault::Duplicate(40), WatchFault::Reorder(40)].into_iter().enumerate() {
             every_watch(&both, Some(fault));
             // One turn is enough for a fault that a seed chooses; the other is for the next seed.

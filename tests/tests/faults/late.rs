@@ -15,7 +15,7 @@ use yunting_faults::watch::WatchFault;
 use yunting_tests::apiserver::wait;
 
 use super::away::ready;
-use super::controllers::{Controllers, Site};
+use super::controllers::Site;
 use super::dump::Names;
 use super::life::Life;
 use super::world::{PATIENCE, World};
@@ -50,7 +50,7 @@ pub fn arrives(world: &mut World) -> anyhow::Result<()> {
     let course = world.course()?;
     let world = &*world;
     world.runtime.clone().block_on(async {
-        let both = Controllers::start(world).await?;
+        let both = world.controllers().await?;
         let life = Life { world, controllers: &both, names: Names::default(), vdc: "cloud" };
         life.create_vdc().await?;
         let uid = ready(world, "cloud").await?;
@@ -72,7 +72,7 @@ pub fn arrives(world: &mut World) -> anyhow::Result<()> {
 pub fn blocked(world: &mut World) -> anyhow::Result<()> {
     let world = &*world;
     world.runtime.clone().block_on(async {
-        let both = Controllers::start(world).await?;
+        let both = world.controllers().await?;
         let life = Life { world, controllers: &both, names: Names::default(), vdc: "blocked" };
         let ops = both.site.ops;
         wait("readiness", PATIENCE, async || readyz(ops).await.filter(|said| said.ends_with("ok"))).await?;

@@ -10,7 +10,7 @@ use yunting_faults::proxy::Proxy;
 use yunting_faults::record::Entry;
 use yunting_tests::apiserver::wait;
 
-use super::controllers::{Controllers, Hub};
+use super::controllers::Hub;
 use super::dump::Names;
 use super::life::{Life, vdc_spec};
 use super::world::{BUREAU, PATIENCE, SITE, World, apply, until};
@@ -62,7 +62,7 @@ async fn gives_up(first: &Hub) -> anyhow::Result<()> {
 pub fn late_update(world: &mut World) -> anyhow::Result<()> {
     let world = &*world;
     world.runtime.clone().block_on(async {
-        let both = Controllers::start(world).await?;
+        let both = world.controllers().await?;
         let life = Life { world, controllers: &both, names: Names::default(), vdc: "late" };
         let uid = life.create_vdc().await?;
         let name = slice(SliceKind::Vdc, &uid);
@@ -90,7 +90,7 @@ pub fn late_update(world: &mut World) -> anyhow::Result<()> {
 pub fn late_create(world: &mut World) -> anyhow::Result<()> {
     let world = &*world;
     world.runtime.clone().block_on(async {
-        let both = Controllers::start(world).await?;
+        let both = world.controllers().await?;
         let life = Life { world, controllers: &both, names: Names::default(), vdc: "ghost" };
         hold(&both.hub.end);
         let made =

@@ -9,17 +9,14 @@
 
 mod answers;
 mod away;
-mod controllers;
 mod corrupt;
 mod crash;
-mod dump;
 mod events;
 mod late;
 mod leader;
 mod life;
 mod minority;
 mod pool;
-mod process;
 mod restore;
 mod stuck;
 mod world;
@@ -30,6 +27,7 @@ use std::sync::Arc;
 use libtest_mimic::{Arguments, Trial};
 use pool::Pool;
 use world::World;
+use yunting_tests::plane::{controllers, dump};
 
 /// Tests at once, each in a world of its own: what one does to a process another must not meet. They wait more than they
 /// compute.

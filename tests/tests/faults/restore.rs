@@ -63,7 +63,7 @@ pub fn older_copy(world: &mut World) -> anyhow::Result<()> {
     let runtime = world.runtime.clone();
     let copy = world.directory.path().join("older");
     runtime.block_on(async {
-        let both = Controllers::start(world).await?;
+        let both = world.controllers().await?;
         both.hub.process.away();
         world.hub.back_up(&copy).await?;
         both.hub.process.back();
@@ -121,7 +121,7 @@ pub fn lost_much(world: &mut World) -> anyhow::Result<()> {
     let runtime = world.runtime.clone();
     let copy = world.directory.path().join("oldest");
     runtime.block_on(async {
-        let both = Controllers::start(world).await?;
+        let both = world.controllers().await?;
         let old = Life { world, controllers: &both, names: Names::default(), vdc: "old" };
         old.create_vdc().await?;
         let uid = ready(world, "old").await?;

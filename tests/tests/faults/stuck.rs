@@ -10,7 +10,6 @@ use yunting_crds::names::{SliceKind, slice};
 use yunting_crds::{VdcSlice, VirtualDataCenter};
 
 use super::away::ready;
-use super::controllers::Controllers;
 use super::dump::Names;
 use super::life::Life;
 use super::world::{BUREAU, SITE, World, gone, until};
@@ -20,7 +19,7 @@ const STUCK: &str = "example.com/stuck";
 pub fn finalizers(world: &mut World) -> anyhow::Result<()> {
     let world = &*world;
     world.runtime.clone().block_on(async {
-        let both = Controllers::start(world).await?;
+        let both = world.controllers().await?;
         let life = Life { world, controllers: &both, names: Names::default(), vdc: "stuck" };
         life.create_vdc().await?;
         let uid = ready(world, "stuck").await?;

@@ -11,14 +11,15 @@ use serde_json::{Map, Value, json};
 use yunting_crds::names::{ComponentName, HallName, component_object, secret_copy};
 use yunting_faults::call::Call;
 
-use super::world::World;
+use super::Planes;
 
 /// Names of this run and what stands for them in every run.
 #[derive(Clone, Default)]
 pub struct Names(Arc<Mutex<Vec<(String, String)>>>);
 
 impl Names {
-    fn add(&self, name: &str, stands_for: String) {
+    /// A name and what stands for it.
+    pub fn add(&self, name: &str, stands_for: String) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push((name.to_owned(), stands_for));
     }
 
@@ -56,10 +57,11 @@ impl Names {
 /// Objects by place and name.
 pub type Dump = BTreeMap<String, Value>;
 
-const OURS: [(&str, &str); 7] = [
+const OURS: [(&str, &str); 8] = [
     ("Site", "sites"),
     ("SiteReport", "sitereports"),
     ("Bureau", "bureaus"),
+    ("VdcTemplate", "vdctemplates"),
     ("VirtualDataCenter", "virtualdatacenters"),
     ("Hall", "halls"),
     ("VdcSlice", "vdcslices"),
@@ -78,6 +80,9 @@ fn kinds(part: &str) -> Vec<ApiResource> {
         kind("", "v1", "Namespace", "namespaces"),
         kind("", "v1", "Secret", "secrets"),
         kind("rbac.authorization.k8s.io", "v1", "RoleBinding", "rolebindings"),
+        kind("rbac.authorization.k8s.io", "v1", "Role", "roles"),
+        kind("rbac.authorization.k8s.io", "v1", "ClusterRole", "clusterroles"),
+        kind("rbac.authorization.k8s.io", "v1", "ClusterRoleBinding", "clusterrolebindings"),
     ];
     if part == "hub" {
         all.extend(OURS.map(|(name, plural)| kind("yunting.io", "v1alpha1", name, plural)));
@@ -96,30 +101,53 @@ fn kinds(part: &str) -> Vec<ApiResource> {
         kind("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims"),
         kind("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets"),
         kind("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers"),
+        kind("gateway.networking.k8s.io", "v1", "HTTPRoute", "httproutes"),
     ]);
     all
 }
 
+/// An object as it was listed.
+pub struct Found {
+    part: &'static str,
+    kind: ApiResource,
+    pub object: DynamicObject,
+}
+
 /// Everything of Yunting at both.
-pub async fn dump(world: &World, names: &Names) -> anyhow::Result<Dump> {
-    let mut all = part(world.hub.client(), "hub", names).await?;
-    all.append(&mut part(world.site.client(), "site", names).await?);
+pub async fn dump(world: &Planes, names: &Names) -> anyhow::Result<Dump> {
+    named(&everything(world).await?, names)
+}
+
+/// Everything of Yunting at both, as it was listed.
+pub async fn everything(world: &Planes) -> anyhow::Result<Vec<Found>> {
+    let mut all = part(world.hub.client(), "hub").await?;
+    all.append(&mut part(world.site.client(), "site").await?);
     Ok(all)
 }
 
-async fn part(client: &Client, part: &str, names: &Names) -> anyhow::Result<Dump> {
-    let mut all = Dump::new();
+async fn part(client: &Client, part: &'static str) -> anyhow::Result<Vec<Found>> {
+    let mut all = Vec::new();
     for kind in kinds(part) {
         let api: Api<DynamicObject> = Api::all_with(client.clone(), &kind);
-        for object in api.list(&kube::api::ListParams::default()).await? {
-            if !is_ours(&kind, &object) {
-                continue;
-            }
-            let place = object.namespace().unwrap_or_default();
-            let key = names.apply(&format!("{part} {} {place}/{}", kind.kind, object.name_any()));
-            let (key, text) = (unnamed(&key), unnamed(&names.apply(&plain(&kind, &object).to_string())));
-            all.insert(key, serde_json::from_str(&text)?);
-        }
+        let list = match api.list(&kube::api::ListParams::default()).await {
+            // Not every site serves every kind.
+            Err(kube::Error::Api(status)) if status.code == 404 => continue,
+            list => list?,
+        };
+        let ours = list.into_iter().filter(|object| is_ours(&kind, object));
+        all.extend(ours.map(|object| Found { part, kind: kind.clone(), object }));
+    }
+    Ok(all)
+}
+
+/// Objects by names that are the same in every run, without what differs from run to run.
+pub fn named<'a>(found: impl IntoIterator<Item = &'a Found>, names: &Names) -> anyhow::Result<Dump> {
+    let mut all = Dump::new();
+    for Found { part, kind, object } in found {
+        let place = object.namespace().unwrap_or_default();
+        let key = names.apply(&format!("{part} {} {place}/{}", kind.kind, object.name_any()));
+        let (key, text) = (unnamed(&key), unnamed(&names.apply(&plain(kind, object).to_string())));
+        all.insert(key, serde_json::from_str(&text)?);
     }
     Ok(all)
 }
@@ -211,20 +239,48 @@ fn scrub(value: &mut Value) {
     }
 }
 
-/// What is in one and not in the other, or differs.
-pub fn difference(wanted: &Dump, found: &Dump) -> Vec<String> {
-    let missing = wanted.keys().filter(|k| !found.contains_key(*k)).map(|k| format!("missing: {k}"));
-    let more = found.keys().filter(|k| !wanted.contains_key(*k)).map(|k| format!("too much: {k}"));
-    let other = wanted.iter().filter_map(|(key, value)| {
+/// One place at which two dumps differ.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// The object.
+    pub key: String,
+    /// Where in it; empty when one side lacks the object.
+    pub place: String,
+    /// For people.
+    pub text: String,
+}
+
+/// What is in one and not in the other, or differs, place by place.
+pub fn lines(wanted: &Dump, found: &Dump) -> Vec<Line> {
+    let whole = |what: &str, key: &String| Line {
+        key: key.clone(),
+        place: String::new(),
+        text: format!("{what}: {key}"),
+    };
+    let missing = wanted.keys().filter(|k| !found.contains_key(*k)).map(|k| whole("missing", k));
+    let more = found.keys().filter(|k| !wanted.contains_key(*k)).map(|k| whole("too much", k));
+    let other = wanted.iter().flat_map(|(key, value)| {
         let mut places = Vec::new();
-        compare(value, found.get(key)?, "", &mut places);
-        (!places.is_empty()).then(|| format!("differs: {key}{}", places.concat()))
+        if let Some(found) = found.get(key) {
+            compare(value, found, "", &mut places);
+        }
+        let line = |(place, text)| Line {
+            text: format!("differs: {key}\n    {place}: {text}"),
+            key: key.clone(),
+            place,
+        };
+        places.into_iter().map(line).collect::<Vec<_>>()
     });
     missing.chain(more).chain(other).collect()
 }
 
+/// What is in one and not in the other, or differs.
+pub fn difference(wanted: &Dump, found: &Dump) -> Vec<String> {
+    lines(wanted, found).into_iter().map(|line| line.text).collect()
+}
+
 /// The places at which two values differ.
-fn compare(wanted: &Value, found: &Value, place: &str, places: &mut Vec<String>) {
+fn compare(wanted: &Value, found: &Value, place: &str, places: &mut Vec<(String, String)>) {
     match (wanted, found) {
         (Value::Object(a), Value::Object(b)) => {
             for key in a.keys().chain(b.keys().filter(|k| !a.contains_key(*k))) {
@@ -238,6 +294,6 @@ fn compare(wanted: &Value, found: &Value, place: &str, places: &mut Vec<String>)
             }
         }
         _ if wanted == found => (),
-        _ => places.push(format!("\n    {place}: wanted {wanted}, found {found}")),
+        _ => places.push((place.to_owned(), format!("wanted {wanted}, found {found}"))),
     }
 }

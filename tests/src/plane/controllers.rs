@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use yunting_faults::proxy::Proxy;
-use yunting_tests::apiserver::{ApiServer, wait};
 
 use super::process::Process;
-use super::world::{PATIENCE, SITE, World};
+use super::{PATIENCE, Planes, SITE};
+use crate::apiserver::{ApiServer, wait};
 
 /// A hub controller and its way to the hub.
 pub struct Hub {
@@ -34,17 +34,17 @@ pub struct Controllers {
 
 impl Hub {
     /// An instance of that name.
-    pub async fn start(world: &World, identity: &str) -> anyhow::Result<Self> {
+    pub async fn start(world: &Planes, identity: &str) -> anyhow::Result<Self> {
         Self::with(world, identity, &[]).await
     }
 
     /// A way of an instance to the hub.
-    pub async fn way(world: &World, identity: &str) -> anyhow::Result<Proxy> {
+    pub async fn way(world: &Planes, identity: &str) -> anyhow::Result<Proxy> {
         proxy(&world.hub, &format!("yunting:hub:{identity}"), "yunting:hubs", world.seed).await
     }
 
     /// With further ways to the hub, for the kubeconfig.
-    pub async fn with(world: &World, identity: &str, more: &[&Proxy]) -> anyhow::Result<Self> {
+    pub async fn with(world: &Planes, identity: &str, more: &[&Proxy]) -> anyhow::Result<Self> {
         let end = Self::way(world, identity).await?;
         let place = world.directory.path();
         let ways: Vec<&Proxy> = std::iter::once(&end).chain(more.iter().copied()).collect();
@@ -60,13 +60,13 @@ impl Hub {
 
 impl Site {
     /// The one of the site.
-    pub async fn start(world: &World) -> anyhow::Result<Self> {
+    pub async fn start(world: &Planes) -> anyhow::Result<Self> {
         let hub_end = site_to_hub(world).await?;
         Self::with(world, hub_end, &[]).await
     }
 
     /// With further ways to the hub, for the kubeconfig.
-    pub async fn with(world: &World, hub_end: Proxy, more: &[&Proxy]) -> anyhow::Result<Self> {
+    pub async fn with(world: &Planes, hub_end: Proxy, more: &[&Proxy]) -> anyhow::Result<Self> {
         let own_end =
             proxy(&world.site, "yunting:site-controller", "yunting:site-controllers", world.seed).await?;
         let place = world.directory.path();
@@ -99,7 +99,7 @@ fn free_address() -> anyhow::Result<SocketAddr> {
 }
 
 /// A way of the site to the hub.
-pub async fn site_to_hub(world: &World) -> anyhow::Result<Proxy> {
+pub async fn site_to_hub(world: &Planes) -> anyhow::Result<Proxy> {
     proxy(&world.hub, &format!("yunting:site:{SITE}"), "yunting:sites", world.seed).await
 }
 
@@ -114,13 +114,9 @@ fn write(place: &Path, name: &str, ways: &[&Proxy]) -> anyhow::Result<String> {
 }
 
 impl Controllers {
-    /// Starts both and waits until the site is ready and the bureau is there.
-    pub async fn start(world: &World) -> anyhow::Result<Self> {
-        let both = Self { hub: Hub::start(world, "a").await?, site: Site::start(world).await? };
-        if let Err(late) = world.bureau().await {
-            anyhow::bail!("{late}\n{}", both.tails());
-        }
-        Ok(both)
+    /// Starts both and waits for nothing.
+    pub async fn start(world: &Planes) -> anyhow::Result<Self> {
+        Ok(Self { hub: Hub::start(world, "a").await?, site: Site::start(world).await? })
     }
 
     /// Every way.
