@@ -10,6 +10,7 @@ mod site;
 mod slices;
 mod standing;
 mod vdc;
+mod wake;
 mod world;
 
 use std::net::SocketAddr;

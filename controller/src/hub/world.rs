@@ -12,7 +12,7 @@ use kube::core::DeserializeGuard;
 use kube::runtime::watcher;
 use kube::{Api, Client, Resource, ResourceExt};
 use tokio_util::sync::CancellationToken;
-use yunting_crds::conditions::{QUOTA_ENFORCED, READY, State, find, reason, state_of};
+use yunting_crds::conditions::{READY, find, reason};
 use yunting_crds::{
     Bureau, Hall, HallSlice, Site, SiteReport, VdcSlice, VdcTemplate, VirtualDataCenter, labels, names,
 };
@@ -22,15 +22,16 @@ use yunting_plan::slices::share_of;
 use super::liveness::Liveness;
 use super::rights::Rights;
 use super::secrets::HashKey;
+use super::wake::{self, Late, Seen};
 use crate::cache::{Cache, Cached, Tags};
 use crate::context::Context;
 use crate::queue::Waker;
 use crate::writer::Writer;
 
 /// Time for which changes of slices are gathered before their resource is summed up again.
-const GATHER: Duration = Duration::from_millis(100);
+pub(super) const GATHER: Duration = Duration::from_millis(100);
 /// The same for the sums over a site or bureau, which nobody waits for.
-const GATHER_SUMS: Duration = Duration::from_secs(1);
+pub(super) const GATHER_SUMS: Duration = Duration::from_secs(1);
 
 /// Name of an object of one of our kinds; the namespace is empty for cluster-scoped ones.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -69,7 +70,7 @@ pub(super) struct Wakers {
 }
 
 impl Wakers {
-    fn bureau_of(&self, namespace: &str) {
+    pub(super) fn bureau_of(&self, namespace: &str) {
         if let Some(bureau) = names::BureauName::from_namespace(namespace) {
             self.bureaus.wake_after(cluster(bureau.as_str()), GATHER_SUMS);
         }
@@ -200,27 +201,16 @@ impl World {
         let ours =
             || watcher::Config::default().labels(&format!("{}={}", labels::MANAGED_BY, labels::MANAGER));
         let w = wakers.clone();
-        let halls_of = Late::default();
+        let late_halls = Late::default();
         let vdcs: Cache<VirtualDataCenter> = start.tagged(any(), tag::namespace, {
-            let (w, halls) = (w.clone(), halls_of.clone());
-            move |v: &VirtualDataCenter| {
-                w.vdcs.wake(key(v));
-                halls.wake_of(&w, v);
-                w.bureau_of(&v.namespace().unwrap_or_default());
-            }
+            let (w, halls) = (w.clone(), late_halls.clone());
+            move |v: &VirtualDataCenter| wake::vdc_touched(&w, &halls, v)
         });
         let halls: Cache<Hall> = start.tagged(any(), tag::hall, {
-            let (w, vdcs_of_halls, late) = (w.clone(), vdcs.clone(), halls_of.clone());
-            move |h: &Hall| {
-                w.halls.wake(key(h));
-                // Its leaving may free its host, its room and its VDC.
-                if h.metadata.deletion_timestamp.is_some() {
-                    halls_leaving(&w, &vdcs_of_halls, &late, h);
-                }
-                w.bureau_of(&h.namespace().unwrap_or_default());
-            }
+            let (w, vdcs, halls) = (w.clone(), vdcs.clone(), late_halls.clone());
+            move |h: &Hall| wake::hall_touched(&w, &vdcs, &halls, h)
         });
-        halls_of.set(halls.clone());
+        late_halls.set(halls.clone());
         let vdc_slices = start.tagged(any(), tag::slice, {
             let w = w.clone();
             move |s: &VdcSlice| w.vdc_slice(s)
@@ -232,19 +222,19 @@ impl World {
         let templates = start.all(any(), {
             let w = w.clone();
             let vdcs = vdcs.clone();
-            move |t: &VdcTemplate| template_touched(&w, &vdcs, t)
+            move |t: &VdcTemplate| wake::template_touched(&w, &vdcs, t)
         });
         let sites = start.all(any(), {
             let w = w.clone();
             let vdcs = vdcs.clone();
             let seen = Seen::default();
-            move |s: &Site| site_touched(&w, &vdcs, &seen, s)
+            move |s: &Site| wake::site_touched(&w, &vdcs, &seen, s)
         });
         let bureaus = start.tagged(any(), tag::parent, {
             let w = w.clone();
             let vdcs = vdcs.clone();
             let seen = Seen::default();
-            move |b: &Bureau| bureau_touched(&w, &vdcs, &seen, b)
+            move |b: &Bureau| wake::bureau_touched(&w, &vdcs, &seen, b)
         });
         let reports = start.all(any(), {
             let w = w.clone();
@@ -252,13 +242,13 @@ impl World {
         });
         let namespaces = start.all(ours(), {
             let w = w.clone();
-            move |n: &Namespace| namespace_touched(&w, n)
+            move |n: &Namespace| wake::namespace_touched(&w, n)
         });
         let rights = Rights::start(&start, &w);
         let secrets = start.all(any().labels(labels::VDC), {
             let w = w.clone();
             let halls = halls.clone();
-            move |s: &Secret| secret_touched(&w, &halls, s)
+            move |s: &Secret| wake::secret_touched(&w, &halls, s)
         });
         let liveness = Arc::new(Liveness::new(context.clone()));
         let leases = start.all(any().labels(labels::SITE), {
@@ -364,97 +354,4 @@ impl World {
         self.vdc_slices.tagged(&namespace).iter().for_each(|s| self.wakers.vdc_slice(s));
         self.hall_slices.tagged(&namespace).iter().for_each(|s| self.wakers.hall_slice(s));
     }
-}
-
-/// The halls' cache, which begins after the VDCs' and is needed by its wakers.
-#[derive(Clone, Default)]
-struct Late(Arc<std::sync::OnceLock<Cache<Hall>>>);
-
-impl Late {
-    fn set(&self, halls: Cache<Hall>) {
-        let _ = self.0.set(halls);
-    }
-
-    /// Halls of a VDC wait for its place and its namespaces. Those not known yet wake by themselves.
-    fn wake_of(&self, w: &Wakers, vdc: &VirtualDataCenter) {
-        let Some(halls) = self.0.get() else { return };
-        let in_it = tag::in_vdc(&vdc.namespace().unwrap_or_default(), &vdc.name_any());
-        halls.tagged(&in_it).iter().for_each(|h| w.halls.wake_after(key(h.as_ref()), GATHER));
-    }
-}
-
-fn halls_leaving(w: &Wakers, vdcs: &Cache<VirtualDataCenter>, halls: &Late, leaving: &Hall) {
-    if let Some(vdc) = vdcs.get(&leaving.namespace().unwrap_or_default(), &leaving.spec.vdc_ref.name) {
-        w.vdcs.wake_after(key(vdc.as_ref()), GATHER);
-        halls.wake_of(w, &vdc);
-    }
-}
-
-/// What was last seen of objects whose changes wake many others: only such a change wakes them, not each status.
-#[derive(Default)]
-struct Seen(Mutex<HashMap<String, (Option<i64>, bool)>>);
-
-impl Seen {
-    fn moved(&self, name: &str, now: (Option<i64>, bool)) -> bool {
-        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.insert(name.to_owned(), now) != Some(now)
-    }
-}
-
-fn template_touched(w: &Wakers, vdcs: &Cache<VirtualDataCenter>, template: &VdcTemplate) {
-    let name = template.name_any();
-    let uses = |v: &VirtualDataCenter| v.spec.template_ref.as_ref().is_some_and(|t| t.name == name);
-    vdcs.select(uses).iter().for_each(|v| w.vdcs.wake(key(v.as_ref())));
-}
-
-/// A site that begins or ends to offer itself, or offers something else, matters to its VDCs and to those without a place.
-fn site_touched(w: &Wakers, vdcs: &Cache<VirtualDataCenter>, seen: &Seen, site: &Site) {
-    w.sites.wake(key(site));
-    let ready = site.status.as_ref().is_some_and(|s| state_of(&s.conditions, READY) == State::True);
-    let name = site.name_any();
-    if seen.moved(&name, (site.metadata.generation, ready)) {
-        let concerned = |v: &VirtualDataCenter| {
-            let status = v.status.as_ref();
-            status.is_none_or(|s| s.active_site.is_none() || s.sites.iter().any(|x| x.site == name))
-        };
-        vdcs.select(concerned).iter().for_each(|v| w.vdcs.wake(key(v.as_ref())));
-    }
-}
-
-fn bureau_touched(w: &Wakers, vdcs: &Cache<VirtualDataCenter>, seen: &Seen, bureau: &Bureau) {
-    w.bureaus.wake(key(bureau));
-    if let Some(parent) = &bureau.spec.parent_ref {
-        w.bureaus.wake_after(cluster(&parent.name), GATHER_SUMS);
-    }
-    let fits = bureau.status.as_ref().is_some_and(|s| state_of(&s.conditions, QUOTA_ENFORCED) == State::True);
-    if seen.moved(&bureau.name_any(), (bureau.metadata.generation, fits)) {
-        let namespace = format!("{}{}", names::BUREAU_NAMESPACE_PREFIX, bureau.name_any());
-        vdcs.tagged(&namespace).iter().for_each(|v| w.vdcs.wake(key(v.as_ref())));
-    }
-}
-
-fn namespace_touched(w: &Wakers, namespace: &Namespace) {
-    let name = namespace.name_any();
-    if let Some(site) = names::SiteName::from_namespace(&name) {
-        w.sites.wake(cluster(site.as_str()));
-    } else if let Some(bureau) = names::BureauName::from_namespace(&name) {
-        w.bureaus.wake(cluster(bureau.as_str()));
-    }
-}
-
-/// A Secret of a bureau wakes the bureau's halls that read it; a copy of ours wakes all halls of its VDC.
-fn secret_touched(w: &Wakers, halls: &Cache<Hall>, secret: &Secret) {
-    let (namespace, name) = (secret.namespace().unwrap_or_default(), secret.name_any());
-    let copy_of = secret.labels().get(labels::VDC_UID);
-    let bureau = secret.labels().get(labels::BUREAU);
-    let reads = |h: &Hall| match (copy_of, bureau) {
-        (Some(_), Some(bureau)) => {
-            h.namespace() == Some(format!("{}{bureau}", names::BUREAU_NAMESPACE_PREFIX))
-        }
-        _ => {
-            h.namespace().as_deref() == Some(&namespace)
-                && h.spec.components.iter().any(|c| c.secret_refs.iter().any(|r| r.name == name))
-        }
-    };
-    halls.select(reads).iter().for_each(|h| w.halls.wake_after(key(h.as_ref()), GATHER));
 }

@@ -1,0 +1,159 @@
+//! Who is woken by a change of something else, beyond the object that changed: those whose state or right follows from
+//! it, and those who wait for what it gives back. Nothing is decided here.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use kube::ResourceExt;
+use yunting_crds::conditions::{QUOTA_ENFORCED, READY, State, state_of};
+use yunting_crds::{Bureau, Hall, Site, VdcTemplate, VirtualDataCenter, labels, names};
+
+use super::world::{GATHER, GATHER_SUMS, Wakers, cluster, key, tag};
+use crate::cache::{Cache, Cached};
+
+/// A cache that begins after those whose wakers need it.
+pub(super) struct Late<K: Cached>(Arc<OnceLock<Cache<K>>>);
+
+impl<K: Cached> Default for Late<K> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
+
+impl<K: Cached> Clone for Late<K> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<K: Cached> Late<K> {
+    /// From here on it is known.
+    pub(super) fn set(&self, cache: Cache<K>) {
+        let _ = self.0.set(cache);
+    }
+
+    /// Those with a tag. Those not known yet wake by themselves.
+    fn tagged(&self, tag: &str) -> Vec<Arc<K>> {
+        self.0.get().map(|cache| cache.tagged(tag)).unwrap_or_default()
+    }
+}
+
+/// What was last seen of objects whose changes wake many others: only such a change wakes them, not each status.
+pub(super) struct Seen<T>(Mutex<HashMap<String, T>>);
+
+impl<T> Default for Seen<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<T: PartialEq + Copy> Seen<T> {
+    fn moved(&self, name: &str, now: T) -> bool {
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.insert(name.to_owned(), now) != Some(now)
+    }
+}
+
+/// Generation of an object, and whether it is as others need it.
+type Offer = (Option<i64>, bool);
+
+/// A VDC changed or its status did: its halls wait for its place and its namespaces.
+pub(super) fn vdc_touched(w: &Wakers, halls: &Late<Hall>, vdc: &VirtualDataCenter) {
+    w.vdcs.wake(key(vdc));
+    halls_of(w, halls, vdc);
+    w.bureau_of(&vdc.namespace().unwrap_or_default());
+}
+
+fn halls_of(w: &Wakers, halls: &Late<Hall>, vdc: &VirtualDataCenter) {
+    let in_it = tag::in_vdc(&vdc.namespace().unwrap_or_default(), &vdc.name_any());
+    halls.tagged(&in_it).iter().for_each(|h| w.halls.wake_after(key(h.as_ref()), GATHER));
+}
+
+/// A hall that leaves may give back its host, its room and its VDC.
+pub(super) fn hall_touched(
+    w: &Wakers,
+    vdcs: &Cache<VirtualDataCenter>,
+    halls: &Late<Hall>,
+    hall: &Hall,
+) {
+    w.halls.wake(key(hall));
+    if hall.metadata.deletion_timestamp.is_some() {
+        gives_back(w, vdcs, halls, hall);
+    }
+    w.bureau_of(&hall.namespace().unwrap_or_default());
+}
+
+fn gives_back(w: &Wakers, vdcs: &Cache<VirtualDataCenter>, halls: &Late<Hall>, hall: &Hall) {
+    if let Some(vdc) = vdcs.get(&hall.namespace().unwrap_or_default(), &hall.spec.vdc_ref.name) {
+        w.vdcs.wake_after(key(vdc.as_ref()), GATHER);
+        halls_of(w, halls, &vdc);
+    }
+}
+
+/// A template changed: VDCs that name it take other values from it.
+pub(super) fn template_touched(w: &Wakers, vdcs: &Cache<VirtualDataCenter>, template: &VdcTemplate) {
+    let name = template.name_any();
+    let uses = |v: &VirtualDataCenter| v.spec.template_ref.as_ref().is_some_and(|t| t.name == name);
+    vdcs.select(uses).iter().for_each(|v| w.vdcs.wake(key(v.as_ref())));
+}
+
+/// A site that begins or ends to offer itself, or offers something else, matters to its VDCs and to those without a
+/// place.
+pub(super) fn site_touched(w: &Wakers, vdcs: &Cache<VirtualDataCenter>, seen: &Seen<Offer>, site: &Site) {
+    w.sites.wake(key(site));
+    let ready = site.status.as_ref().is_some_and(|s| state_of(&s.conditions, READY) == State::True);
+    let name = site.name_any();
+    if seen.moved(&name, (site.metadata.generation, ready)) {
+        let concerned = |v: &VirtualDataCenter| {
+            let status = v.status.as_ref();
+            status.is_none_or(|s| s.active_site.is_none() || s.sites.iter().any(|x| x.site == name))
+        };
+        vdcs.select(concerned).iter().for_each(|v| w.vdcs.wake(key(v.as_ref())));
+    }
+}
+
+/// A bureau changed: its VDCs have other people and limits.
+pub(super) fn bureau_touched(
+    w: &Wakers,
+    vdcs: &Cache<VirtualDataCenter>,
+    seen: &Seen<Offer>,
+    bureau: &Bureau,
+) {
+    w.bureaus.wake(key(bureau));
+    if let Some(parent) = &bureau.spec.parent_ref {
+        w.bureaus.wake_after(cluster(&parent.name), GATHER_SUMS);
+    }
+    let fits = bureau.status.as_ref().is_some_and(|s| state_of(&s.conditions, QUOTA_ENFORCED) == State::True);
+    if seen.moved(&bureau.name_any(), (bureau.metadata.generation, fits)) {
+        let namespace = format!("{}{}", names::BUREAU_NAMESPACE_PREFIX, bureau.name_any());
+        vdcs.tagged(&namespace).iter().for_each(|v| w.vdcs.wake(key(v.as_ref())));
+    }
+}
+
+/// A namespace of a site or bureau changed.
+pub(super) fn namespace_touched(w: &Wakers, namespace: &Namespace) {
+    let name = namespace.name_any();
+    if let Some(site) = names::SiteName::from_namespace(&name) {
+        w.sites.wake(cluster(site.as_str()));
+    } else if let Some(bureau) = names::BureauName::from_namespace(&name) {
+        w.bureaus.wake(cluster(bureau.as_str()));
+    }
+}
+
+/// A Secret of a bureau wakes the bureau's halls that read it; a copy of ours wakes all halls of its VDC.
+pub(super) fn secret_touched(w: &Wakers, halls: &Cache<Hall>, secret: &Secret) {
+    let (namespace, name) = (secret.namespace().unwrap_or_default(), secret.name_any());
+    let copy_of = secret.labels().get(labels::VDC_UID);
+    let bureau = secret.labels().get(labels::BUREAU);
+    let reads = |h: &Hall| match (copy_of, bureau) {
+        (Some(_), Some(bureau)) => {
+            h.namespace() == Some(format!("{}{bureau}", names::BUREAU_NAMESPACE_PREFIX))
+        }
+        _ => {
+            h.namespace().as_deref() == Some(&namespace)
+                && h.spec.components.iter().any(|c| c.secret_refs.iter().any(|r| r.name == name))
+        }
+    };
+    halls.select(reads).iter().for_each(|h| w.halls.wake_after(key(h.as_ref()), GATHER));
+}
