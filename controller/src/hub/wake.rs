@@ -113,10 +113,11 @@ pub(super) fn site_touched(w: &Wakers, vdcs: &Cache<VirtualDataCenter>, seen: &S
     }
 }
 
-/// A bureau changed: its VDCs have other people and limits.
+/// A bureau changed: its VDCs and halls have other people, limits and domains.
 pub(super) fn bureau_touched(
     w: &Wakers,
     vdcs: &Cache<VirtualDataCenter>,
+    halls: &Late<Hall>,
     seen: &Seen<Offer>,
     bureau: &Bureau,
 ) {
@@ -128,6 +129,7 @@ pub(super) fn bureau_touched(
     if seen.moved(&bureau.name_any(), (bureau.metadata.generation, fits)) {
         let namespace = format!("{}{}", names::BUREAU_NAMESPACE_PREFIX, bureau.name_any());
         vdcs.tagged(&namespace).iter().for_each(|v| w.vdcs.wake(key(v.as_ref())));
+        halls.tagged(&namespace).iter().for_each(|h| w.halls.wake_after(key(h.as_ref()), GATHER));
     }
 }
 

@@ -232,9 +232,9 @@ impl World {
         });
         let bureaus = start.tagged(any(), tag::parent, {
             let w = w.clone();
-            let vdcs = vdcs.clone();
+            let (vdcs, halls) = (vdcs.clone(), late_halls.clone());
             let seen = Seen::default();
-            move |b: &Bureau| wake::bureau_touched(&w, &vdcs, &seen, b)
+            move |b: &Bureau| wake::bureau_touched(&w, &vdcs, &halls, &seen, b)
         });
         let reports = start.all(any(), {
             let w = w.clone();
