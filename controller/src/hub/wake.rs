@@ -37,6 +37,10 @@ impl<K: Cached> Late<K> {
     fn tagged(&self, tag: &str) -> Vec<Arc<K>> {
         self.0.get().map(|cache| cache.tagged(tag)).unwrap_or_default()
     }
+
+    fn is_gone(&self, name: &str) -> bool {
+        self.0.get().is_some_and(|cache| cache.is_ready() && cache.get_cluster(name).is_none())
+    }
 }
 
 /// What was last seen of objects whose changes wake many others: only such a change wakes them, not each status.
@@ -48,10 +52,24 @@ impl<T> Default for Seen<T> {
     }
 }
 
-impl<T: PartialEq + Copy> Seen<T> {
-    fn moved(&self, name: &str, now: T) -> bool {
+/// How an object was before.
+enum Before<T> {
+    /// Never seen.
+    Unknown,
+    /// As it is now.
+    Same,
+    /// Otherwise.
+    Other(T),
+}
+
+impl<T: PartialEq> Seen<T> {
+    fn before(&self, name: &str, now: T) -> Before<T> {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.insert(name.to_owned(), now) != Some(now)
+        match seen.get(name) {
+            Some(before) if *before == now => return Before::Same,
+            _ => (),
+        }
+        seen.insert(name.to_owned(), now).map_or(Before::Unknown, Before::Other)
     }
 }
 
@@ -104,7 +122,7 @@ pub(super) fn site_touched(w: &Wakers, vdcs: &Cache<VirtualDataCenter>, seen: &S
     w.sites.wake(key(site));
     let ready = site.status.as_ref().is_some_and(|s| state_of(&s.conditions, READY) == State::True);
     let name = site.name_any();
-    if seen.moved(&name, (site.metadata.generation, ready)) {
+    if !matches!(seen.before(&name, (site.metadata.generation, ready)), Before::Same) {
         let concerned = |v: &VirtualDataCenter| {
             let status = v.status.as_ref();
             status.is_none_or(|s| s.active_site.is_none() || s.sites.iter().any(|x| x.site == name))
@@ -113,23 +131,64 @@ pub(super) fn site_touched(w: &Wakers, vdcs: &Cache<VirtualDataCenter>, seen: &S
     }
 }
 
-/// A bureau changed: its VDCs and halls have other people, limits and domains.
+/// What others go by of a bureau.
+#[derive(Clone, PartialEq)]
+pub(super) struct SeenBureau {
+    generation: Option<i64>,
+    /// Its promises fit its quota.
+    fits: bool,
+    parent: Option<String>,
+    gone: bool,
+}
+
+/// A bureau changed: its VDCs and halls have other people, limits and domains, and its relatives other sums.
 pub(super) fn bureau_touched(
     w: &Wakers,
     vdcs: &Cache<VirtualDataCenter>,
     halls: &Late<Hall>,
-    seen: &Seen<Offer>,
+    bureaus: &Late<Bureau>,
+    seen: &Seen<SeenBureau>,
     bureau: &Bureau,
 ) {
     w.bureaus.wake(key(bureau));
-    if let Some(parent) = &bureau.spec.parent_ref {
-        w.bureaus.wake_after(cluster(&parent.name), GATHER_SUMS);
-    }
-    let fits = bureau.status.as_ref().is_some_and(|s| state_of(&s.conditions, QUOTA_ENFORCED) == State::True);
-    if seen.moved(&bureau.name_any(), (bureau.metadata.generation, fits)) {
-        let namespace = format!("{}{}", names::BUREAU_NAMESPACE_PREFIX, bureau.name_any());
+    let name = bureau.name_any();
+    let now = SeenBureau {
+        generation: bureau.metadata.generation,
+        fits: bureau.status.as_ref().is_some_and(|s| state_of(&s.conditions, QUOTA_ENFORCED) == State::True),
+        parent: bureau.spec.parent_ref.as_ref().map(|p| p.name.clone()),
+        gone: bureaus.is_gone(&name),
+    };
+    let parent = now.parent.clone();
+    parent.iter().for_each(|p| w.bureaus.wake_after(cluster(p), GATHER_SUMS));
+    let before = seen.before(&name, now.clone());
+    if !matches!(before, Before::Same) {
+        let namespace = format!("{}{name}", names::BUREAU_NAMESPACE_PREFIX);
         vdcs.tagged(&namespace).iter().for_each(|v| w.vdcs.wake(key(v.as_ref())));
         halls.tagged(&namespace).iter().for_each(|h| w.halls.wake_after(key(h.as_ref()), GATHER));
+    }
+    if let Before::Other(before) = before
+        && (before.generation, before.gone) != (now.generation, now.gone)
+    {
+        relatives(w, vdcs, bureaus, &name, [before.parent, parent]);
+    }
+}
+
+/// Bureaus carved from this one are measured by its quota, those beside it by what is left of their parent's, and the
+/// parents' own VDCs wait for the same.
+fn relatives(
+    w: &Wakers,
+    vdcs: &Cache<VirtualDataCenter>,
+    bureaus: &Late<Bureau>,
+    name: &str,
+    parents: [Option<String>; 2],
+) {
+    let wake = |b: &Arc<Bureau>| w.bureaus.wake_after(key(b.as_ref()), GATHER_SUMS);
+    bureaus.tagged(name).iter().for_each(wake);
+    for parent in parents.into_iter().flatten() {
+        w.bureaus.wake_after(cluster(&parent), GATHER_SUMS);
+        bureaus.tagged(&parent).iter().for_each(wake);
+        let namespace = format!("{}{parent}", names::BUREAU_NAMESPACE_PREFIX);
+        vdcs.tagged(&namespace).iter().for_each(|v| w.vdcs.wake_after(key(v.as_ref()), GATHER));
     }
 }
 

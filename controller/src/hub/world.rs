@@ -201,7 +201,7 @@ impl World {
         let ours =
             || watcher::Config::default().labels(&format!("{}={}", labels::MANAGED_BY, labels::MANAGER));
         let w = wakers.clone();
-        let late_halls = Late::default();
+        let (late_halls, late_bureaus) = (Late::default(), Late::default());
         let vdcs: Cache<VirtualDataCenter> = start.tagged(any(), tag::namespace, {
             let (w, halls) = (w.clone(), late_halls.clone());
             move |v: &VirtualDataCenter| wake::vdc_touched(&w, &halls, v)
@@ -232,10 +232,11 @@ impl World {
         });
         let bureaus = start.tagged(any(), tag::parent, {
             let w = w.clone();
-            let (vdcs, halls) = (vdcs.clone(), late_halls.clone());
+            let (vdcs, halls, bureaus) = (vdcs.clone(), late_halls.clone(), late_bureaus.clone());
             let seen = Seen::default();
-            move |b: &Bureau| wake::bureau_touched(&w, &vdcs, &halls, &seen, b)
+            move |b: &Bureau| wake::bureau_touched(&w, &vdcs, &halls, &bureaus, &seen, b)
         });
+        late_bureaus.set(bureaus.clone());
         let reports = start.all(any(), {
             let w = w.clone();
             move |r: &SiteReport| w.sites.wake(cluster(&r.spec.site))
