@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::ResourceExt;
-use yunting_crds::conditions::{QUOTA_ENFORCED, READY, State, state_of};
+use yunting_crds::conditions::{QUOTA_ENFORCED, READY, State, find, reason, state_of};
 use yunting_crds::{Bureau, Hall, Site, VdcTemplate, VirtualDataCenter, labels, names};
 
 use super::world::{GATHER, GATHER_SUMS, Wakers, cluster, key, tag};
@@ -36,6 +36,10 @@ impl<K: Cached> Late<K> {
     /// Those with a tag. Those not known yet wake by themselves.
     fn tagged(&self, tag: &str) -> Vec<Arc<K>> {
         self.0.get().map(|cache| cache.tagged(tag)).unwrap_or_default()
+    }
+
+    fn select(&self, predicate: impl Fn(&K) -> bool) -> Vec<Arc<K>> {
+        self.0.get().map(|cache| cache.select(predicate)).unwrap_or_default()
     }
 
     fn is_gone(&self, name: &str) -> bool {
@@ -88,15 +92,17 @@ fn halls_of(w: &Wakers, halls: &Late<Hall>, vdc: &VirtualDataCenter) {
     halls.tagged(&in_it).iter().for_each(|h| w.halls.wake_after(key(h.as_ref()), GATHER));
 }
 
-/// A hall that leaves may give back its host, its room and its VDC.
+/// A hall that leaves or asks for something else may give back its host, its room and its VDC.
 pub(super) fn hall_touched(
     w: &Wakers,
     vdcs: &Cache<VirtualDataCenter>,
     halls: &Late<Hall>,
+    seen: &Seen<Option<i64>>,
     hall: &Hall,
 ) {
     w.halls.wake(key(hall));
-    if hall.metadata.deletion_timestamp.is_some() {
+    let before = seen.before(&key(hall).to_string(), hall.metadata.generation);
+    if hall.metadata.deletion_timestamp.is_some() || matches!(before, Before::Other(_)) {
         gives_back(w, vdcs, halls, hall);
     }
     w.bureau_of(&hall.namespace().unwrap_or_default());
@@ -107,6 +113,12 @@ fn gives_back(w: &Wakers, vdcs: &Cache<VirtualDataCenter>, halls: &Late<Hall>, h
         w.vdcs.wake_after(key(vdc.as_ref()), GATHER);
         halls_of(w, halls, &vdc);
     }
+    // Of other VDCs and bureaus, too: which host it had is known to nobody any more.
+    let waits = |h: &Hall| {
+        let ready = h.status.as_ref().and_then(|s| find(&s.conditions, READY));
+        ready.is_some_and(|c| c.reason == reason::HOST_CONFLICT)
+    };
+    halls.select(waits).iter().for_each(|h| w.halls.wake_after(key(h.as_ref()), GATHER));
 }
 
 /// A template changed: VDCs that name it take other values from it.

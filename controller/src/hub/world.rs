@@ -208,7 +208,8 @@ impl World {
         });
         let halls: Cache<Hall> = start.tagged(any(), tag::hall, {
             let (w, vdcs, halls) = (w.clone(), vdcs.clone(), late_halls.clone());
-            move |h: &Hall| wake::hall_touched(&w, &vdcs, &halls, h)
+            let seen = Seen::default();
+            move |h: &Hall| wake::hall_touched(&w, &vdcs, &halls, &seen, h)
         });
         late_halls.set(halls.clone());
         let vdc_slices = start.tagged(any(), tag::slice, {
