@@ -323,10 +323,13 @@ impl World {
     }
 
     /// What was promised to a VDC changed at these sites. Its slices alone do not say so in time: what they wake may look
-    /// at the ledger before this VDC's reconcile comes to it.
-    pub(super) fn promise_moved(&self, bureau: &str, sites: &BTreeSet<String>) {
+    /// at the ledger before this VDC's reconcile comes to it. Others get what it gives back.
+    pub(super) fn promise_moved(&self, bureau: &str, sites: &BTreeSet<String>, gives_back: bool) {
         if !sites.is_empty() {
             self.wakers.sums(bureau, sites);
+        }
+        if gives_back {
+            self.wake_waiting();
         }
     }
 

@@ -20,6 +20,18 @@ pub struct Grant {
     pub sites: BTreeMap<String, Share>,
 }
 
+impl Grant {
+    /// Whether others may have more once this is in its place: less is promised of anything, in all or at a site.
+    pub fn gives_back(&self, next: &Self) -> bool {
+        let less = |before: &Amounts, after: &Amounts| before.iter().any(|(kind, amount)| amount > after.amount(kind));
+        let at_site = |(name, share): (&String, &Share)| {
+            let after = next.sites.get(name).cloned().unwrap_or_default();
+            less(&share.hard, &after.hard) || less(&share.total(), &after.total())
+        };
+        less(&self.quota, &next.quota) || self.sites.iter().any(at_site)
+    }
+}
+
 /// A sum that can also be taken from. Wider than any amount, so that what is taken leaves exactly the rest.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Sum(BTreeMap<Kind, Part>);
@@ -170,6 +182,28 @@ mod tests {
     /// A promise to one of four VDCs, or the end of it.
     fn change() -> impl Strategy<Value = (String, Option<Grant>)> {
         ("[0-3]", prop::option::of(grant()))
+    }
+
+    #[test]
+    fn less_of_anything_gives_back_and_a_move_does_at_the_site_that_is_left() {
+        let cpu = |n| Amounts::new().with(Kind::Cpu, n);
+        let grant = |quota: Amounts, site: &str, hard: u64| Grant {
+            bureau: "x".into(),
+            quota,
+            sites: BTreeMap::from([(site.to_owned(), Share { hard: cpu(hard), reserved: Amounts::new() })]),
+        };
+        let before = grant(cpu(4), "a", 4);
+        let table = [
+            (before.clone(), false),
+            (grant(cpu(5), "a", 5), false),
+            (grant(cpu(3), "a", 4), true),
+            (grant(cpu(4), "a", 3), true),
+            (grant(cpu(4), "b", 4), true),
+            (grant(Amounts::new(), "a", 4), true),
+        ];
+        for (after, wanted) in table {
+            assert_eq!(before.gives_back(&after), wanted, "{after:?}");
+        }
     }
 
     proptest! {

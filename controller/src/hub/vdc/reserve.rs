@@ -85,9 +85,11 @@ pub(super) fn reserve(world: &World, seen: &Seen, valid: &Valid) -> Outcome {
     if let Some(refused) = above_sites(&views, seen, &next) {
         return Outcome::refused(seen, refused);
     }
-    let moved = ledger.set(&seen.uid, grant(seen, valid, &next));
+    let grant = grant(seen, valid, &next);
+    let gives_back = ledger.get(&seen.uid).is_some_and(|before| before.gives_back(&grant));
+    let moved = ledger.set(&seen.uid, grant);
     drop(ledger);
-    world.promise_moved(&seen.bureau_name, &moved);
+    world.promise_moved(&seen.bureau_name, &moved, gives_back);
     outcome(world, seen, valid, placement, &next)
 }
 
