@@ -155,7 +155,7 @@ impl Starter<'_> {
 
 /// Tags by which caches of the hub are asked.
 pub(super) mod tag {
-    use super::{Bureau, Hall, Resource, ResourceExt, VdcSlice};
+    use super::{Bureau, Hall, Resource, ResourceExt, Secret, VdcSlice, labels};
 
     /// The namespace alone.
     pub(in crate::hub) fn namespace<K: Resource>(object: &K) -> Vec<String> {
@@ -177,6 +177,11 @@ pub(super) mod tag {
     /// Slices by the VDC's uid, and by namespace.
     pub(super) fn slice(slice: &VdcSlice) -> Vec<String> {
         vec![slice.spec.source.uid.clone(), slice.namespace().unwrap_or_default()]
+    }
+
+    /// Copies of Secrets by the VDC's uid.
+    pub(super) fn copy(secret: &Secret) -> Vec<String> {
+        secret.labels().get(labels::VDC_UID).into_iter().cloned().collect()
     }
 
     /// Bureaus by the one they are carved from.
@@ -247,7 +252,7 @@ impl World {
             move |n: &Namespace| wake::namespace_touched(&w, n)
         });
         let rights = Rights::start(&start, &w);
-        let secrets = start.all(any().labels(labels::VDC), {
+        let secrets = start.tagged(any().labels(labels::VDC), tag::copy, {
             let w = w.clone();
             let halls = halls.clone();
             move |s: &Secret| wake::secret_touched(&w, &halls, s)

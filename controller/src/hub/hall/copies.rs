@@ -2,6 +2,7 @@
 //! Their content is never logged, never in a slice, never in a status.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use data_encoding::BASE32_NOPAD;
 use k8s_openapi::ByteString;
@@ -17,7 +18,10 @@ use yunting_plan::object::{Object, api_kind};
 use super::observe::Seen;
 use super::validate::Valid;
 use super::{Error, MANAGER};
-use crate::hub::{standing, world::World};
+use crate::hub::{
+    standing,
+    world::{World, tag},
+};
 use crate::writer::key_of;
 
 /// Bytes of a generated value; 32 characters of base32.
@@ -120,27 +124,46 @@ async fn copy_to(
     standing::apply(world, MANAGER, &secret, standing.as_deref()).await.map_err(Error::from)
 }
 
+/// Removes what the hall's VDC has of copies and needs no more: of Secrets that none of its halls reads now, and at sites
+/// where it is not.
+pub(super) async fn tidy(world: &World, seen: &Seen, valid: &Valid) -> Result<(), Error> {
+    let needed = names(world, seen, &valid.vdc_uid, |_| true);
+    let places: BTreeSet<String> =
+        valid.places.keys().map(|site| format!("{SITE_NAMESPACE_PREFIX}{site}")).collect();
+    let here = |s: &Secret| needed.contains(&s.name_any()) && s.namespace().is_some_and(|n| places.contains(&n));
+    remove(world, copies(world, &valid.vdc_uid).filter(|s| !here(s))).await
+}
+
 /// Removes copies that no other hall of the VDC needs.
 pub(super) async fn forget(world: &World, seen: &Seen) -> Result<(), Error> {
     let Some(vdc_uid) = seen.vdc.as_ref().and_then(|v| v.uid()) else { return Ok(()) };
-    for reference in references(&seen.hall) {
-        let uses = |h: &Hall| {
-            h.uid().as_deref() != Some(&seen.uid)
-                && h.namespace() == seen.hall.namespace()
-                && h.spec.vdc_ref == seen.hall.spec.vdc_ref
-                && h.spec.components.iter().any(|c| c.secret_refs.iter().any(|r| r.name == reference.name))
-        };
-        if !world.halls.select(uses).is_empty() {
-            continue;
-        }
-        let name = secret_copy(&vdc_uid, &reference.name);
-        for copy in world
-            .secrets
-            .select(|s| s.name_any() == name && s.labels().get(labels::VDC_UID) == Some(&vdc_uid))
-        {
-            let key = key_of(&api_kind::<Secret>(), copy.as_ref());
-            world.writer.delete(&key, copy.metadata.uid.as_deref().unwrap_or_default()).await?;
-        }
+    let needed = names(world, seen, &vdc_uid, |h| h.uid().as_deref() != Some(&seen.uid));
+    remove(world, copies(world, &vdc_uid).filter(|s| !needed.contains(&s.name_any()))).await
+}
+
+/// Copies that the hub made for a VDC. A label alone makes nothing ours: they lie where nobody but sites looks.
+fn copies(world: &World, vdc_uid: &str) -> impl Iterator<Item = Arc<Secret>> {
+    let ours = |s: &Arc<Secret>| {
+        let made = s.labels().get(labels::MANAGED_BY).is_some_and(|m| m == labels::MANAGER);
+        made && s.namespace().is_some_and(|n| n.starts_with(SITE_NAMESPACE_PREFIX))
+    };
+    world.secrets.tagged(vdc_uid).into_iter().filter(ours)
+}
+
+/// Names of the copies that halls of the VDC read.
+fn names(world: &World, seen: &Seen, vdc_uid: &str, counts: impl Fn(&Hall) -> bool) -> BTreeSet<String> {
+    let halls = world.halls.tagged(&tag::in_vdc(
+        &seen.hall.namespace().unwrap_or_default(),
+        &seen.hall.spec.vdc_ref.name,
+    ));
+    let read = halls.iter().filter(|h| counts(h)).flat_map(|h| references(h));
+    read.map(|reference| secret_copy(vdc_uid, &reference.name)).collect()
+}
+
+async fn remove(world: &World, copies: impl Iterator<Item = Arc<Secret>>) -> Result<(), Error> {
+    for copy in copies {
+        let key = key_of(&api_kind::<Secret>(), copy.as_ref());
+        world.writer.delete(&key, copy.metadata.uid.as_deref().unwrap_or_default()).await?;
     }
     Ok(())
 }

@@ -62,6 +62,7 @@ pub(super) async fn reconcile(world: &World, key: &ObjectKey) -> Result<Next, Er
             let leaving: Vec<String> =
                 seen.slices.keys().filter(|s| !wanted.iter().any(|(w, _)| w == *s)).cloned().collect();
             apply::leavers(world, &seen, &leaving).await?;
+            copies::tidy(world, &seen, valid).await?;
         }
     }
     apply::status(world, &seen, &status::status(world, &seen, &judged)).await?;
