@@ -23,7 +23,9 @@ pub struct Grant {
 impl Grant {
     /// Whether others may have more once this is in its place: less is promised of anything, in all or at a site.
     pub fn gives_back(&self, next: &Self) -> bool {
-        let less = |before: &Amounts, after: &Amounts| before.iter().any(|(kind, amount)| amount > after.amount(kind));
+        let less = |before: &Amounts, after: &Amounts| {
+            before.iter().any(|(kind, amount)| amount > after.amount(kind))
+        };
         let at_site = |(name, share): (&String, &Share)| {
             let after = next.sites.get(name).cloned().unwrap_or_default();
             less(&share.hard, &after.hard) || less(&share.total(), &after.total())

@@ -130,7 +130,8 @@ pub(super) async fn tidy(world: &World, seen: &Seen, valid: &Valid) -> Result<()
     let needed = names(world, seen, &valid.vdc_uid, |_| true);
     let places: BTreeSet<String> =
         valid.places.keys().map(|site| format!("{SITE_NAMESPACE_PREFIX}{site}")).collect();
-    let here = |s: &Secret| needed.contains(&s.name_any()) && s.namespace().is_some_and(|n| places.contains(&n));
+    let here =
+        |s: &Secret| needed.contains(&s.name_any()) && s.namespace().is_some_and(|n| places.contains(&n));
     remove(world, copies(world, &valid.vdc_uid).filter(|s| !here(s))).await
 }
 
@@ -152,10 +153,9 @@ fn copies(world: &World, vdc_uid: &str) -> impl Iterator<Item = Arc<Secret>> {
 
 /// Names of the copies that halls of the VDC read.
 fn names(world: &World, seen: &Seen, vdc_uid: &str, counts: impl Fn(&Hall) -> bool) -> BTreeSet<String> {
-    let halls = world.halls.tagged(&tag::in_vdc(
-        &seen.hall.namespace().unwrap_or_default(),
-        &seen.hall.spec.vdc_ref.name,
-    ));
+    let halls = world
+        .halls
+        .tagged(&tag::in_vdc(&seen.hall.namespace().unwrap_or_default(), &seen.hall.spec.vdc_ref.name));
     let read = halls.iter().filter(|h| counts(h)).flat_map(|h| references(h));
     read.map(|reference| secret_copy(vdc_uid, &reference.name)).collect()
 }

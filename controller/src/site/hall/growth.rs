@@ -1,5 +1,5 @@
-//! A volume that is to grow. A `StatefulSet` cannot change its templates: its claims are patched, then it is removed
-//! with its pods kept, and made anew.
+//! A volume that is to grow, or is labelled otherwise. A `StatefulSet` cannot change its templates: its claims are
+//! patched where they grow, then it is removed with its pods kept, and made anew.
 
 use kube::api::{DeleteParams, PropagationPolicy};
 use kube::core::Request;
@@ -21,20 +21,32 @@ pub(super) async fn grow(world: &World, object: &Object) -> Result<bool, Error> 
         return Ok(false);
     }
     let Standing::Differs(child) = ensure::standing(world, object) else { return Ok(false) };
-    let grown = grown(&child.value(), &object.body);
-    if grown.is_empty() {
+    if !moved(&child.value(), &object.body) {
         return Ok(false);
     }
-    for (template, size) in &grown {
+    for (template, size) in &grown(&child.value(), &object.body) {
         claims(world, &child, template, size).await?;
     }
-    tracing::info!(object = %object.key, "volumes grow: the StatefulSet is made anew, its pods stay");
+    tracing::info!(object = %object.key, "its volumes change: the StatefulSet is made anew, its pods stay");
     let params =
         DeleteParams { propagation_policy: Some(PropagationPolicy::Orphan), ..DeleteParams::default() };
     let request = Request::new(path(&object.key)).delete(&object.key.name, &params);
     let request = request.map_err(|source| Error::Build { key: Box::new(object.key.clone()), source })?;
     world.memory.forget(&object.key);
     world.ends.writer.raw(&object.key, "orphan", request).await.map(|_| true)
+}
+
+/// Whether the templates are to say anything else than those that stand: their sizes, their class, or the labels of
+/// claims, which tell the component's zone. What a server adds to them is not ours.
+fn moved(standing: &Value, desired: &Value) -> bool {
+    let ours = |template: &Value| {
+        ["/metadata/name", "/metadata/labels", "/spec/storageClassName", STORAGE]
+            .map(|place| template.pointer(place).cloned())
+    };
+    let all = |v: &Value| -> Vec<_> {
+        v.pointer(TEMPLATES).and_then(Value::as_array).into_iter().flatten().map(ours).collect()
+    };
+    all(standing) != all(desired)
 }
 
 /// Names of templates whose size is another than the one that stands, and the new size.
@@ -81,5 +93,17 @@ mod tests {
         assert!(grown(&set("1Gi"), &set("1Gi")).is_empty());
         assert_eq!(grown(&set("1Gi"), &set("2Gi")), [("data-data".to_owned(), "2Gi".to_owned())]);
         assert!(grown(&json!({}), &set("2Gi")).is_empty());
+    }
+
+    #[test]
+    fn a_label_or_a_class_of_claims_makes_it_anew_and_a_servers_defaults_do_not() {
+        let set = |zone: &str, class: &str| json!({"spec": {"volumeClaimTemplates": [{"metadata": {"name": "data-data", "labels": {"zone": zone}}, "spec": {"storageClassName": class}}]}});
+        let mut standing = set("Data", "a");
+        standing["spec"]["volumeClaimTemplates"][0]["spec"]["volumeMode"] = json!("Filesystem");
+        assert!(!moved(&standing, &set("Data", "a")));
+        assert!(moved(&standing, &set("Approval", "a")) && moved(&standing, &set("Data", "b")));
+        let mut classless = set("Data", "a");
+        classless["spec"]["volumeClaimTemplates"][0]["spec"] = json!({});
+        assert!(moved(&standing, &classless) && !moved(&json!({}), &json!({})));
     }
 }
