@@ -116,11 +116,15 @@ fn known(text: &str) -> &'static str {
     all.into_iter().find(|r| *r == text).unwrap_or(reason::PENDING)
 }
 
+/// Reasons that no time cures, whoever gives them: hub or site. Somebody has to change something.
+const WAIT_FOR_SOMEBODY: [&str; 4] =
+    [reason::INVALID, reason::REFERENCE, reason::QUOTA_EXCEEDED, reason::NAME_COLLISION];
+
 /// kstatus beside `Ready`: work under way, or stuck until somebody changes something. Absent when neither.
 pub fn progress(ready: &Statement, stuck: bool) -> Vec<Statement> {
     match ready.state {
         State::True => Vec::new(),
-        _ if stuck => {
+        _ if stuck || WAIT_FOR_SOMEBODY.contains(&ready.reason) => {
             vec![say(yunting_crds::conditions::STALLED, State::True, ready.reason, ready.message.clone())]
         }
         // A silent site is nobody's progress.
@@ -218,6 +222,15 @@ mod tests {
     #[test]
     fn nothing_known_is_not_ready() {
         assert_eq!(sum(READY, &[]).state, State::Unknown);
+    }
+
+    #[test]
+    fn what_a_site_refuses_is_stuck_and_not_under_way() {
+        let types = |reason| -> Vec<&str> {
+            progress(&not_ready(reason, "why"), false).into_iter().map(|s| s.type_).collect()
+        };
+        assert_eq!(types(reason::REFERENCE), ["Stalled"]);
+        assert_eq!(types(reason::IN_PROGRESS), ["Reconciling"]);
     }
 
     #[test]
