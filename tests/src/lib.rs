@@ -4,4 +4,5 @@
 
 pub mod apiserver;
 pub mod demo;
+pub mod mutations;
 pub mod plane;
