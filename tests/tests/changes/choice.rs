@@ -1,0 +1,62 @@
+//! Which changes are made: all, or a sample by the seed in which every kind has its part.
+
+use serde_json::Value;
+use yunting_faults::dice;
+use yunting_tests::mutations::{Change, Mutation, Verdict, changes, judged};
+
+use super::base;
+use super::stage::Plan;
+
+/// Changes of a kind, parted by what is foretold of them.
+#[derive(Default)]
+pub struct Chosen {
+    /// Those that an API server takes.
+    pub taken: Vec<Mutation>,
+    /// Those that it refuses.
+    pub refused: Vec<Mutation>,
+}
+
+/// How many of a kind are made in the short form: that are taken, that are refused.
+fn sample(kind: &str) -> (usize, usize) {
+    match kind {
+        "Site" => (1, 10),
+        "VdcTemplate" => (2, 10),
+        "Bureau" => (2, 10),
+        "VirtualDataCenter" => (5, 12),
+        _ => (6, 16),
+    }
+}
+
+/// The changes of a kind that this run makes.
+pub fn chosen(plan: Plan, kind: &'static str) -> Chosen {
+    let object = base::object(kind);
+    let all = shuffled(plan, kind, &object);
+    let (taken, refused) = if plan.full { (usize::MAX, usize::MAX) } else { sample(kind) };
+    let mut chosen = Chosen::default();
+    for change in all {
+        if chosen.taken.len() >= taken && chosen.refused.len() >= refused {
+            break;
+        }
+        for mutation in judged(kind, &object, &change) {
+            let is_taken = mutation.verdict == Verdict::Accepted;
+            let (list, most) =
+                if is_taken { (&mut chosen.taken, taken) } else { (&mut chosen.refused, refused) };
+            if list.len() < most && (plan.full || list.iter().all(|m| m.field != mutation.field)) {
+                list.push(mutation);
+            }
+        }
+    }
+    chosen
+}
+
+fn shuffled(plan: Plan, kind: &str, object: &Value) -> Vec<Change> {
+    let mut all = changes(kind, object);
+    if !plan.full {
+        let mut index = 0;
+        all.sort_by_cached_key(|_| {
+            index += 1;
+            dice::roll(plan.seed, kind, index)
+        });
+    }
+    all
+}

@@ -1,0 +1,107 @@
+//! Where history may show: what stands after a change, or after its return, and is not there when it is made so at
+//! once. Each entry has its reason; nothing else is let pass.
+
+use serde_json::Value;
+use yunting_tests::mutations::Mutation;
+use yunting_tests::plane::dump::{Dump, Line};
+
+/// When it is looked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// After the change, against a tenant that was made so.
+    Changed,
+    /// After its return, against how it was.
+    Back,
+}
+
+/// A line, and what is known around it.
+struct Seen<'a> {
+    mutation: &'a Mutation,
+    line: &'a Line,
+    phase: Phase,
+    found: &'a Dump,
+}
+
+/// An entry: what it is, and why it may be.
+struct Difference {
+    /// For who reads the code; a test's output does not need it.
+    _reason: &'static str,
+    is: fn(&Seen<'_>) -> bool,
+}
+
+const ALL: [Difference; 7] = [
+    Difference {
+        _reason: "a namespace that a VDC no longer names is closed and kept, with what is in it: it may be data",
+        is: |s| s.left_namespace(),
+    },
+    Difference {
+        _reason: "such a namespace is shown in status, and a hall that is still there says that it is no namespace any more",
+        is: |s| {
+            s.about("spec.namespaces")
+                && (s.place("/data/status/namespaces")
+                    || s.place("/data/status/sites/0/namespaces")
+                    || s.kind() == "HallSlice" && s.place("/data/status"))
+        },
+    },
+    Difference {
+        _reason: "claims outlive what used them: they hold data, and keep the labels they were born with",
+        is: |s| s.kind() == "PersistentVolumeClaim" && s.about("spec.components"),
+    },
+    Difference {
+        _reason: "claims of a class that the site lost are still there, and none are made without a class",
+        is: |s| s.about("spec.providers.storage") && s.kind() == "PersistentVolumeClaim",
+    },
+    Difference {
+        _reason: "a generated Secret is the bureau's and outlives the hall's wish for it",
+        is: |s| s.line.key.starts_with("hub Secret bureau-") && s.too_much() && s.about("spec.components"),
+    },
+    Difference {
+        _reason: "keys are made when a generated Secret is made; what a bureau has is not added to",
+        is: |s| s.kind() == "Secret" && s.line.place.starts_with("/data/keys") && s.about("secretRefs"),
+    },
+    Difference {
+        _reason: "what runs in a frozen VDC stays, only what is new is refused",
+        is: |s| {
+            s.phase == Phase::Changed
+                && s.kind() == "Hall"
+                && s.place("/data/status")
+                && s.about("spec.lifecycle.state")
+        },
+    },
+];
+
+/// Whether a difference is one of those that may be.
+pub fn excused(mutation: &Mutation, line: &Line, phase: Phase, found: &Dump) -> bool {
+    let seen = Seen { mutation, line, phase, found };
+    ALL.iter().any(|d| (d.is)(&seen))
+}
+
+impl Seen<'_> {
+    fn kind(&self) -> &str {
+        self.line.key.split(' ').nth(1).unwrap_or_default()
+    }
+
+    fn about(&self, field: &str) -> bool {
+        self.mutation.field.contains(field)
+    }
+
+    fn place(&self, prefix: &str) -> bool {
+        self.line.place.starts_with(prefix)
+    }
+
+    fn too_much(&self) -> bool {
+        self.line.text.starts_with("too much")
+    }
+
+    /// It is a namespace that the VDC named once, closed, or something in it.
+    fn left_namespace(&self) -> bool {
+        if !self.too_much() || !self.about("spec.namespaces") {
+            return false;
+        }
+        let name = self.line.key.split(' ').nth(2).map(|place| place.trim_start_matches('/'));
+        let name = name.and_then(|place| place.split('/').next()).unwrap_or_default();
+        let namespace = self.found.get(&format!("site Namespace /{name}"));
+        let admission = namespace.and_then(|n| n.pointer("/labels")?.get("yunting.io/admission"));
+        admission.and_then(Value::as_str) == Some("closed")
+    }
+}

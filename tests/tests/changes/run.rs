@@ -1,0 +1,198 @@
+//! Tenants side by side, one for each change: all are changed together, wait together, and are set back together, so
+//! that a wait is paid once for many.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use yunting_tests::mutations::Mutation;
+use yunting_tests::plane::dump::{Line, lines};
+
+use super::choice::{Chosen, chosen};
+use super::judge;
+use super::stage::{Plan, Stage, View};
+use super::tenant::Tenant;
+use super::{base, refusals, site, waits};
+
+/// Changes side by side in the long form.
+const TOGETHER: usize = 24;
+/// Rounds on one pair of control planes; what the fresh tenants leave would make the next ones slow.
+const ROUNDS: usize = 3;
+/// Looks at what differs: a controller of Kubernetes may be slower than the quiet that is waited for.
+const LOOKS: usize = 3;
+
+/// What was wrong, by the kind that was changed.
+pub type Wrong = BTreeMap<&'static str, Vec<String>>;
+
+/// Makes the changes of this run.
+pub fn run(plan: Plan) -> anyhow::Result<Wrong> {
+    let began = Instant::now();
+    let mut wrong = Wrong::new();
+    let mut all = Chosen::default();
+    for kind in base::KINDS {
+        let Chosen { mut taken, mut refused } = chosen(plan, kind);
+        all.taken.append(&mut taken);
+        all.refused.append(&mut refused);
+    }
+    let sites = chosen(plan, "Site");
+    println!(
+        "{} changes are made, {} are to be refused; {:?} for the choice",
+        all.taken.len() + sites.taken.len(),
+        all.refused.len() + sites.refused.len(),
+        began.elapsed()
+    );
+    all.refused.extend(sites.refused);
+    let mut stage = Stage::start(plan)?;
+    site::run(plan, &mut stage, &sites.taken, &mut wrong)?;
+    stage.runtime.block_on(waits::run(&stage, &mut wrong))?;
+    println!("who waits was served after {:?}", began.elapsed());
+    let together = if plan.full { TOGETHER } else { all.taken.len().max(1) };
+    for (index, some) in all.taken.chunks(together).enumerate() {
+        if index > 0 && index % ROUNDS == 0 {
+            drop(stage);
+            stage = Stage::start(plan)?;
+        }
+        let refused = std::mem::take(&mut all.refused);
+        let runtime = &stage.runtime;
+        runtime.block_on(round(&stage, some, &refused, &mut wrong))?;
+        println!("{} changes are made after {:?}", index * together + some.len(), began.elapsed());
+    }
+    Ok(wrong)
+}
+
+/// One change and its tenants.
+struct Case<'a> {
+    mutation: &'a Mutation,
+    one: &'a Tenant,
+    base: &'a View,
+    fresh: Tenant,
+}
+
+async fn round(
+    stage: &Stage,
+    some: &[Mutation],
+    refused: &[Mutation],
+    wrong: &mut Wrong,
+) -> anyhow::Result<()> {
+    // The last one is changed by nobody, and asked for what is refused.
+    let silent: Vec<bool> = some.iter().map(|m| m.kind == "VdcTemplate").chain([false]).collect();
+    let ones = stage.tenants(&vec![None; silent.len()], &silent).await?;
+    stage.settled().await?;
+    let bases = alike(stage, &ones, &silent).await?;
+    let (still, still_base) = (&ones[some.len()], &bases[some.len()]);
+    refusals::ask(stage, still, refused, wrong).await?;
+    let cases = change(stage, some, &ones, &bases, wrong).await?;
+    stage.settled().await?;
+    let last = look(stage, &cases, judge_changed).await?;
+    tell(last, "after the change, against one made so", wrong);
+    for case in &cases {
+        let back = case.one.spec(case.mutation.kind);
+        if let Err(refusal) = case.one.put(&stage.planes, case.mutation.kind, &back).await? {
+            wrong
+                .entry(case.mutation.kind)
+                .or_default()
+                .push(format!("{}: cannot be set back: {}", case.mutation.what, refusal.0));
+        }
+    }
+    stage.settled().await?;
+    let last = look(stage, &cases, judge_back).await?;
+    tell(last, "after it was set back", wrong);
+    let now = stage.views(&[still]).await?;
+    let moved: Vec<String> = lines(&still_base.dump, &now[0].dump).into_iter().map(|l| l.text).collect();
+    if !moved.is_empty() {
+        wrong.entry("").or_default().push(format!("a tenant that nobody changed:\n{}", moved.join("\n")));
+    }
+    Ok(())
+}
+
+/// How tenants stand that are the same; a difference would be one of chance, not of a change.
+async fn alike(stage: &Stage, ones: &[Tenant], silent: &[bool]) -> anyhow::Result<Vec<View>> {
+    let views = stage.views(&ones.iter().collect::<Vec<_>>()).await?;
+    for (index, view) in views.iter().enumerate() {
+        let first = silent.iter().position(|s| *s == silent[index]).unwrap_or(index);
+        let other = lines(&views[first].dump, &view.dump);
+        anyhow::ensure!(other.is_empty(), "two tenants that are the same differ:\n{}", text(&other));
+        anyhow::ensure!(view.silent.is_empty(), "a tenant that nobody changed: {}", view.silent.join("; "));
+        anyhow::ensure!(
+            view.dump.len() > 40,
+            "a tenant has {} objects only:\n{:?}",
+            view.dump.len(),
+            view.dump.keys()
+        );
+    }
+    Ok(views)
+}
+
+/// Changes each tenant, and makes another that is so at once. What the API server refuses after all is judged as that.
+async fn change<'a>(
+    stage: &Stage,
+    some: &'a [Mutation],
+    ones: &'a [Tenant],
+    bases: &'a [View],
+    wrong: &mut Wrong,
+) -> anyhow::Result<Vec<Case<'a>>> {
+    let mut taken = Vec::new();
+    for ((mutation, one), base) in some.iter().zip(ones).zip(bases) {
+        match one.put(&stage.planes, mutation.kind, &mutation.spec).await? {
+            Ok(()) => taken.push((mutation, one, base)),
+            Err(refusal) => {
+                let silent = refusals::silent(mutation, &refusal);
+                wrong.entry(mutation.kind).or_default().extend(silent);
+            }
+        }
+    }
+    let changes: Vec<Option<&Mutation>> = taken.iter().map(|(m, ..)| Some(*m)).collect();
+    let silent: Vec<bool> = taken.iter().map(|(m, ..)| m.kind == "VdcTemplate").collect();
+    let fresh = stage.tenants(&changes, &silent).await?;
+    let case = |((mutation, one, base), fresh)| Case { mutation, one, base, fresh };
+    Ok(taken.into_iter().zip(fresh).map(case).collect())
+}
+
+type Judge = fn(&Case<'_>, &View, &View) -> Vec<String>;
+
+fn judge_changed(case: &Case<'_>, one: &View, fresh: &View) -> Vec<String> {
+    let all = judge::changed(case.mutation, &case.base.dump, &one.dump, &fresh.dump);
+    all.into_iter()
+        .map(|l| l.text)
+        .chain(one.silent.iter().cloned())
+        .chain(fresh.silent.iter().cloned())
+        .collect()
+}
+
+fn judge_back(case: &Case<'_>, one: &View, _: &View) -> Vec<String> {
+    let all = judge::back(case.mutation, &case.base.dump, &one.dump);
+    all.into_iter().map(|l| l.text).chain(one.silent.iter().cloned()).collect()
+}
+
+/// What is wrong with each case, when it stays so.
+async fn look<'a>(
+    stage: &Stage,
+    cases: &'a [Case<'a>],
+    judge: Judge,
+) -> anyhow::Result<Vec<(&'a Mutation, Vec<String>)>> {
+    let tenants: Vec<&Tenant> = cases.iter().flat_map(|c| [c.one, &c.fresh]).collect();
+    let mut last = Vec::new();
+    for turn in 0..LOOKS {
+        if turn > 0 {
+            stage.settled().await?;
+        }
+        let views = stage.views(&tenants).await?;
+        let pairs = cases.iter().zip(views.chunks(2));
+        last = pairs.map(|(case, pair)| (case.mutation, judge(case, &pair[0], &pair[1]))).collect();
+        if last.iter().all(|(_, wrong): &(_, Vec<String>)| wrong.is_empty()) {
+            break;
+        }
+    }
+    Ok(last)
+}
+
+fn tell(last: Vec<(&Mutation, Vec<String>)>, when: &str, wrong: &mut Wrong) {
+    for (mutation, all) in last.into_iter().filter(|(_, all)| !all.is_empty()) {
+        let text = format!("{} ({when}):\n  {}", mutation.what, all.join("\n  "));
+        println!("{text}");
+        wrong.entry(mutation.kind).or_default().push(text);
+    }
+}
+
+fn text(all: &[Line]) -> String {
+    all.iter().map(|l| l.text.as_str()).collect::<Vec<_>>().join("\n")
+}
