@@ -24,10 +24,10 @@ check: ## format, lints, unit tests: no server, no root, minutes
 	tests/suites.sh format lint unit
 
 test: ## everything CI runs, with the time of each suite and its bound (root, for the lab)
-	tests/suites.sh format build lint unit rules tools schema policies faults storms lab
+	tests/suites.sh format build lint unit rules tools schema policies faults changes storms lab
 
-soak: ## the suites on real servers and sites three times over, lab, faults and storms in full once: a flaky pass is a failure (root)
-	tests/suites.sh build tools schema policies lab-full faults-full storms-full schema policies lab faults storms schema policies lab faults storms
+soak: ## the suites on real servers and sites three times over, lab, faults, changes and storms in full once: a flaky pass is a failure (root)
+	tests/suites.sh build tools schema policies lab-full faults-full changes-full storms-full schema policies lab faults changes storms schema policies lab faults changes storms
 
 bench-provision: ## provisioning as ratios to a raw client, on API servers alone; ARGS="--full" or "--vdcs 50 --sites 3"
 	$(CARGO) build --locked --release -p yunting-controller -p yunting-bench

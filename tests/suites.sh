@@ -29,6 +29,8 @@ bound() {
     policies) echo 300 ;;
     faults) echo 600 ;;
     faults-full) echo 3600 ;;
+    changes) echo 300 ;;
+    changes-full) echo 7200 ;;
     storms) echo 180 ;;
     storms-full) echo 1800 ;;
     lab) echo 600 ;;
@@ -51,6 +53,8 @@ command_of() {
     policies) echo "$cargo test --locked --workspace --test policies" ;;
     faults) echo "$cargo test --locked --workspace --test faults" ;;
     faults-full) echo "env YUNTING_FAULTS=full $cargo test --locked --workspace --test faults" ;;
+    changes) echo "$cargo test --locked --workspace --test changes" ;;
+    changes-full) echo "env YUNTING_CHANGES=full $cargo test --locked --workspace --test changes" ;;
     storms) echo "$cargo test --locked --workspace --test storms" ;;
     storms-full) echo "env YUNTING_STORMS=full $cargo test --locked --workspace --test storms" ;;
     lab) echo "$cargo test --locked --workspace --test lab" ;;
@@ -102,7 +106,7 @@ run() {
     failed=$((failed + 1))
     failed_logs+=("$logs/${#results[@]}-$name")
   fi
-  results+=("$(printf '%-10s %-15s %6d s of %5d s' "$name" "$verdict" "$took" "$limit")")
+  results+=("$(printf '%-12s %-15s %6d s of %5d s' "$name" "$verdict" "$took" "$limit")")
   [ "$name" != build ] || [ "$code" -eq 0 ]
 }
 
@@ -111,7 +115,7 @@ for name in "$@"; do bound "$name" > /dev/null || exit 2; done
 need "$cargo" "install Rust with rustup; rust-toolchain.toml names the version, rustup fetches it"
 need git "install git: a suite reads which files are tracked"
 case " $* " in
-  *" schema "* | *" policies "* | *" faults"* | *" storms"* | *" lab"* | *" tools "*)
+  *" schema "* | *" policies "* | *" faults"* | *" changes"* | *" storms"* | *" lab"* | *" tools "*)
     need go "install Go 1.26 or later: Kubernetes and etcd are built from source with it" ;;
 esac
 
