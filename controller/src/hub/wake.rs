@@ -171,7 +171,9 @@ pub(super) fn bureau_touched(
         gone: bureaus.is_gone(&name),
     };
     let parent = now.parent.clone();
-    parent.iter().for_each(|p| w.bureaus.wake_after(cluster(p), GATHER_SUMS));
+    if let Some(parent) = &parent {
+        w.bureaus.wake_after(cluster(parent), GATHER_SUMS);
+    }
     let before = seen.before(&name, now.clone());
     if !matches!(before, Before::Same) {
         let namespace = format!("{}{name}", names::BUREAU_NAMESPACE_PREFIX);

@@ -91,12 +91,9 @@ fn remove(at: &mut Value, step: &Step) {
 
 /// A way as people write it: `components[0].image`.
 pub(super) fn shown(steps: &[Step]) -> String {
-    let mut text = "spec".to_owned();
-    for step in steps {
-        match step {
-            Step::Key(name) => text.push_str(&format!(".{name}")),
-            Step::Index(index) => text.push_str(&format!("[{index}]")),
-        }
-    }
-    text
+    let one = |step: &Step| match step {
+        Step::Key(name) => format!(".{name}"),
+        Step::Index(index) => format!("[{index}]"),
+    };
+    std::iter::once("spec".to_owned()).chain(steps.iter().map(one)).collect()
 }

@@ -87,6 +87,13 @@ pub fn changes(kind: &str, object: &Value) -> Vec<Change> {
     walk::changes(schema(kind), &object["spec"])
 }
 
+/// Whether an object of that spec may be given that other one: not every way leads back.
+pub fn may_become(kind: &str, object: &Value, from: &Value, to: &Value) -> bool {
+    let mut before = object.clone();
+    before["spec"] = from.clone();
+    judge(kind, &before, to) == Verdict::Accepted
+}
+
 /// What is foretold of a change alone; nothing where it changes nothing.
 pub fn foretold(kind: &str, object: &Value, change: &Change) -> Option<Verdict> {
     let spec = change.apply(schema(kind), &object["spec"]);
@@ -100,17 +107,17 @@ pub fn judged(kind: &'static str, object: &Value, change: &Change) -> Vec<Mutati
     if spec == object["spec"] {
         return Vec::new();
     }
-    let first = mutation(kind, object, change, String::new(), spec);
+    let first = mutation(kind, object, change, "", spec);
     let mut all = vec![first];
     if change.within && all[0].verdict != Verdict::Accepted {
         let good = |spec: &Value| judge(kind, object, spec) == Verdict::Accepted;
         let repaired = repair::repaired(schema, &all[0].spec, &change.steps, good);
-        all.extend(repaired.map(|(beside, spec)| mutation(kind, object, change, beside, spec)));
+        all.extend(repaired.map(|(beside, spec)| mutation(kind, object, change, &beside, spec)));
     }
     all
 }
 
-fn mutation(kind: &'static str, object: &Value, change: &Change, beside: String, spec: Value) -> Mutation {
+fn mutation(kind: &'static str, object: &Value, change: &Change, beside: &str, spec: Value) -> Mutation {
     let verdict = judge(kind, object, &spec);
     let what = format!("{kind} {}{beside}", change.what);
     Mutation { kind, field: change.field.clone(), what, spec, verdict }

@@ -80,9 +80,13 @@ impl Walk {
     }
 
     fn value(&mut self, schema: &Value, now: Option<&Value>) {
-        values::others(schema, now).into_iter().for_each(|v| self.set(v, true));
+        for value in values::others(schema, now) {
+            self.set(value, true);
+        }
         if now.is_some() {
-            values::outside(schema).into_iter().for_each(|v| self.set(v, false));
+            for value in values::outside(schema) {
+                self.set(value, false);
+            }
         }
     }
 

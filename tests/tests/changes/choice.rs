@@ -20,8 +20,7 @@ pub struct Chosen {
 fn sample(kind: &str) -> (usize, usize) {
     match kind {
         "Site" => (1, 10),
-        "VdcTemplate" => (2, 10),
-        "Bureau" => (2, 10),
+        "VdcTemplate" | "Bureau" => (2, 10),
         "VirtualDataCenter" => (5, 12),
         _ => (6, 16),
     }

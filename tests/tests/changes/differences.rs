@@ -29,10 +29,19 @@ struct Difference {
     is: fn(&Seen<'_>) -> bool,
 }
 
-const ALL: [Difference; 7] = [
+const ALL: [Difference; 9] = [
     Difference {
         _reason: "a namespace that a VDC no longer names is closed and kept, with what is in it: it may be data",
         is: |s| s.left_namespace(),
+    },
+    Difference {
+        _reason: "others get the room of such a namespace when it is empty, and it is said which one holds it",
+        is: |s| {
+            let said =
+                ["VdcSlice", "VirtualDataCenter"].contains(&s.kind()) && s.place("/data/status/conditions");
+            let limit = s.kind() == "ResourceQuota" && s.place("/data/spec/hard");
+            s.phase == Phase::Changed && s.about("spec.namespaces") && (said || limit)
+        },
     },
     Difference {
         _reason: "such a namespace is shown in status, and a hall that is still there says that it is no namespace any more",
@@ -45,7 +54,10 @@ const ALL: [Difference; 7] = [
     },
     Difference {
         _reason: "claims outlive what used them: they hold data, and keep the labels they were born with",
-        is: |s| s.kind() == "PersistentVolumeClaim" && s.about("spec.components"),
+        is: |s| {
+            let kept = s.too_much() || s.place("/labels");
+            s.kind() == "PersistentVolumeClaim" && kept && s.about("spec.components")
+        },
     },
     Difference {
         _reason: "claims of a class that the site lost are still there, and none are made without a class",
@@ -58,6 +70,17 @@ const ALL: [Difference; 7] = [
     Difference {
         _reason: "keys are made when a generated Secret is made; what a bureau has is not added to",
         is: |s| s.kind() == "Secret" && s.line.place.starts_with("/data/keys") && s.about("secretRefs"),
+    },
+    Difference {
+        _reason: "a bureau's quota below what it has given stops nothing: its VDC stays as it is, one made then is refused",
+        is: |s| {
+            let bureau_or_vdc = ["Bureau", "VirtualDataCenter"].contains(&s.kind());
+            s.phase == Phase::Changed
+                && s.mutation.kind == "Bureau"
+                && s.about("spec.quota")
+                && bureau_or_vdc
+                && s.place("/data/status")
+        },
     },
     Difference {
         _reason: "what runs in a frozen VDC stays, only what is new is refused",

@@ -36,7 +36,10 @@ pub fn covered() -> Result<(), String> {
             let of_it: Vec<&Change> = found.iter().filter(|c| c.field == *field).collect();
             // Alone first: looking for what else has to be changed takes long.
             let taken = of_it.iter().any(|c| foretold(kind, &object, c) == Some(Verdict::Accepted))
-                || of_it.iter().flat_map(|c| judged(kind, &object, c)).any(|m| m.verdict == Verdict::Accepted);
+                || of_it
+                    .iter()
+                    .flat_map(|c| judged(kind, &object, c))
+                    .any(|m| m.verdict == Verdict::Accepted);
             if taken == fixed {
                 let why = if fixed { "is fixed no more" } else { "no change of it is taken" };
                 missing.push(format!("{kind} {field}: {why}"));

@@ -26,17 +26,21 @@ fn kind(key: &str) -> &str {
 fn of(key: &str, value: &Value) -> Of {
     let label = |name: &str| value.pointer("/labels").and_then(|l| l.get(name)).is_some();
     let spec = |name: &str| value.pointer(&format!("/data/spec/{name}")).is_some_and(|v| !v.is_null());
-    match kind(key) {
-        "Hall" | "HallSlice" => Of::Hall,
-        "VirtualDataCenter" | "VdcSlice" => Of::Vdc,
-        "SliceRecord" if spec("hall") => Of::Hall,
-        "SliceRecord" => Of::Vdc,
+    let vendors = kind(key) == "RoleBinding" && key.ends_with("/yunting-halls-vendor");
+    let of_hall = match kind(key) {
         // The bureau's Secrets and the hub's copies are there for halls, and vendors read where their halls are.
-        "Secret" => Of::Hall,
-        "RoleBinding" if key.ends_with("/yunting-halls-vendor") => Of::Hall,
-        _ if label("yunting.io/hall-uid") => Of::Hall,
-        _ if label("yunting.io/vdc-uid") => Of::Vdc,
-        _ => Of::Bureau,
+        "Hall" | "HallSlice" | "Secret" => true,
+        "SliceRecord" => spec("hall"),
+        _ => vendors || label("yunting.io/hall-uid"),
+    };
+    let of_vdc =
+        ["VirtualDataCenter", "VdcSlice", "SliceRecord"].contains(&kind(key)) || label("yunting.io/vdc-uid");
+    if of_hall {
+        Of::Hall
+    } else if of_vdc {
+        Of::Vdc
+    } else {
+        Of::Bureau
     }
 }
 

@@ -20,8 +20,8 @@ pub async fn ask(stage: &Stage, still: &Tenant, all: &[Mutation], wrong: &mut Wr
 
 /// What is wrong with a refusal: it has to name the field, or what it lies in.
 pub fn silent(mutation: &Mutation, refusal: &Refusal) -> Option<String> {
-    let names: Vec<&str> = mutation.field.split('.').map(|part| part.trim_end_matches("[]")).collect();
-    let last = &names[names.len().saturating_sub(2).max(1)..];
-    let named = last.iter().any(|name| refusal.0.contains(name));
-    (!named).then(|| format!("{}: the refusal does not name the field: {:?}", mutation.what, refusal.0))
+    let parts: Vec<&str> = mutation.field.split('.').map(|part| part.trim_end_matches("[]")).collect();
+    let last = &parts[parts.len().saturating_sub(2).max(1)..];
+    let told = last.iter().any(|name| refusal.0.contains(name));
+    (!told).then(|| format!("{}: the refusal does not name the field: {:?}", mutation.what, refusal.0))
 }

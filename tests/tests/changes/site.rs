@@ -29,7 +29,7 @@ pub fn run(plan: Plan, stage: &mut Stage, all: &[Mutation], wrong: &mut Wrong) -
 }
 
 async fn round(stage: &Stage, some: &[Mutation], wrong: &mut Wrong) -> anyhow::Result<()> {
-    let one = stage.tenants(&[None], &[false]).await?.remove(0);
+    let one = stage.one().await?;
     stage.settled().await?;
     let base = stage.views(&[&one]).await?.remove(0);
     for mutation in some {
@@ -37,7 +37,7 @@ async fn round(stage: &Stage, some: &[Mutation], wrong: &mut Wrong) -> anyhow::R
         if let Err(refusal) = one.put(&stage.planes, "Site", &mutation.spec).await? {
             found.push(format!("is refused: {}", refusal.0));
         }
-        let fresh = stage.tenants(&[None], &[false]).await?.remove(0);
+        let fresh = stage.one().await?;
         let differ = |views: &[View]| {
             let all = judge::changed(mutation, &base.dump, &views[0].dump, &views[1].dump);
             all.into_iter().map(|l| l.text).chain(views[0].silent.iter().cloned()).collect()

@@ -47,10 +47,10 @@ fn hall(cpu: &str, host: Option<&str>) -> Value {
 }
 
 /// Two rounds: all of a round come too late together, then are helped one after another, each as the ones before left
-/// the tenant.
+/// the tenant. The second comes seconds later, so that its hall is the youngest: age is told in seconds.
 fn rounds() -> [Vec<Step>; 2] {
     let mut vdc = base::vdc();
-    vdc["quota"]["cpu"] = json!("58");
+    vdc["quota"]["cpu"] = json!("47");
     let child =
         |cpu: &str| json!({"displayName": "区局", "parentRef": {"name": "p-zq000a"}, "quota": {"cpu": cpu}});
     let mut parent = base::parent();
@@ -58,19 +58,27 @@ fn rounds() -> [Vec<Step>; 2] {
     let first = vec![
         Step {
             what: "a host that an older hall gives up",
-            late: ("Hall", "rival", hall("20m", Some("desk.zq000a.example"))),
+            late: ("Hall", "rival", hall("5m", Some("desk.zq000a.example"))),
             reason: "HostConflict",
             helps: with("Hall", "/portal/host", json!("elsewhere.zq000a.example")),
         },
         Step {
             what: "a domain that the bureau gets",
-            late: ("Hall", "foreign", hall("20m", Some("desk.late-zq000a.example"))),
+            late: ("Hall", "foreign", hall("5m", Some("desk.late-zq000a.example"))),
             reason: "Invalid",
             helps: with("Bureau", "/domains", json!(["zq000a.example", "late-zq000a.example"])),
         },
         Step {
+            what: "quota of the parent that a sister gives back",
+            late: ("Bureau", "c-zq000a", child("150")),
+            reason: "QuotaExceeded",
+            helps: with("Bureau", "/quota/cpu", json!("50")),
+        },
+    ];
+    let second = vec![
+        Step {
             what: "room that an older hall gives back",
-            late: ("Hall", "younger", hall("4360m", None)),
+            late: ("Hall", "younger", hall("4390m", None)),
             reason: "QuotaExceeded",
             helps: with("Hall", "/components/1/autoscaling/maxReplicas", json!(1)),
         },
@@ -81,24 +89,18 @@ fn rounds() -> [Vec<Step>; 2] {
             helps: with("VirtualDataCenter", "/quota/cpu", json!("2")),
         },
         Step {
-            what: "quota of the parent that a sister gives back",
-            late: ("Bureau", "c-zq000a", child("150")),
+            what: "quota that the parent gets",
+            late: ("Bureau", "d-zq000a", child("500")),
             reason: "QuotaExceeded",
-            helps: with("Bureau", "/quota/cpu", json!("50")),
+            helps: ("parent", parent),
         },
     ];
-    let second = vec![Step {
-        what: "quota that the parent gets",
-        late: ("Bureau", "d-zq000a", child("500")),
-        reason: "QuotaExceeded",
-        helps: ("parent", parent),
-    }];
     [first, second]
 }
 
 /// Goes through all of them.
 pub async fn run(stage: &Stage, wrong: &mut Wrong) -> anyhow::Result<()> {
-    let tenant = stage.tenants(&[None], &[false]).await?.remove(0);
+    let tenant = stage.one().await?;
     stage.settled().await?;
     for round in rounds() {
         let mut waiting = Vec::new();
