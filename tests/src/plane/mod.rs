@@ -79,8 +79,8 @@ pub fn directory(prefix: &str, variable: &str) -> anyhow::Result<tempfile::TempD
     Ok(directory)
 }
 
-/// target/<profile>/deps/<suite>-… beside target/<profile>/yunting-controller
-fn program() -> anyhow::Result<PathBuf> {
+/// The controllers' program: target/<profile>/yunting-controller, beside target/<profile>/deps/<suite>-…
+pub fn program() -> anyhow::Result<PathBuf> {
     if let Some(given) = std::env::var_os("YUNTING_CONTROLLER") {
         return Ok(given.into());
     }
@@ -93,7 +93,8 @@ fn program() -> anyhow::Result<PathBuf> {
     Ok(program)
 }
 
-async fn install(server: &ApiServer, part: &str) -> anyhow::Result<()> {
+/// Installs Yunting's kinds, policies and rights of `hub` or `site`.
+pub async fn install(server: &ApiServer, part: &str) -> anyhow::Result<()> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
     for path in [root.join("crds/yaml").join(part), root.join("install").join(part)] {
         let objects = manifests::read_dir(&path, &Variables::new())?;

@@ -1,18 +1,17 @@
 //! A hub, some sites, their controllers, one bureau and its VDC.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use kube::api::{DynamicObject, Patch, PatchParams};
-use kube::{Api, Client, Resource, ResourceExt};
+use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use yunting_crds::conditions::{State, find, state_of};
 use yunting_crds::names::{NamespaceName, VdcName, site_namespace};
 use yunting_crds::{Bureau, Site, VirtualDataCenter};
-use yunting_lab::manifests::{self, Variables};
 use yunting_tests::apiserver::{ApiServer, Beside, wait};
+use yunting_tests::plane::{apply, install, program};
 
 use super::process::Process;
 
@@ -211,45 +210,8 @@ async fn servers(size: Size) -> anyhow::Result<(ApiServer, Vec<SiteEnd>)> {
     Ok((hub, sites))
 }
 
-/// target/<profile>/deps/storms-… beside target/<profile>/yunting-controller
-fn program() -> anyhow::Result<PathBuf> {
-    if let Some(given) = std::env::var_os("YUNTING_CONTROLLER") {
-        return Ok(given.into());
-    }
-    let here = std::env::current_exe()?;
-    let directory = here.parent().and_then(Path::parent).context("no target directory")?;
-    let program = directory.join("yunting-controller");
-    let hint = "is not built; run `cargo build -p yunting-controller` first";
-    anyhow::ensure!(program.is_file(), "{} {hint}", program.display());
-    Ok(program)
-}
-
 fn write(place: &Path, name: &str, kubeconfig: &Value) -> anyhow::Result<String> {
     let file = place.join(format!("{name}.json"));
     std::fs::write(&file, kubeconfig.to_string())?;
     file.to_str().map(str::to_owned).context("a path that is no text")
-}
-
-async fn install(server: &ApiServer, part: &str) -> anyhow::Result<()> {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
-    for path in [root.join("crds/yaml").join(part), root.join("install").join(part)] {
-        let objects = manifests::read_dir(&path, &Variables::new())?;
-        anyhow::ensure!(!objects.is_empty(), "nothing in {}", path.display());
-        manifests::apply(server.client(), &objects).await.with_context(|| server.logs())?;
-    }
-    Ok(())
-}
-
-async fn apply<K>(client: &Client, namespace: Option<&str>, name: &str, spec: Value) -> anyhow::Result<()>
-where
-    K: Resource<DynamicType = ()>,
-{
-    let resource = kube::core::ApiResource::erase::<K>(&());
-    let api: Api<DynamicObject> = match namespace {
-        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
-        None => Api::all_with(client.clone(), &resource),
-    };
-    let body = json!({"apiVersion": K::api_version(&()), "kind": K::kind(&()), "metadata": {"name": name}, "spec": spec});
-    api.patch(name, &PatchParams::apply("suite").force(), &Patch::Apply(&body)).await?;
-    Ok(())
 }
