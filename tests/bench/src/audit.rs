@@ -124,6 +124,11 @@ impl Line {
     }
 }
 
+/// As rows: by whom, verb, resource, number.
+pub fn rows(counts: &Counts) -> Vec<(String, String, String, usize)> {
+    counts.iter().map(|(l, n)| (l.who.clone(), l.verb.clone(), l.resource.clone(), *n)).collect()
+}
+
 /// As lines of text, greatest first.
 pub fn print(counts: &Counts) -> String {
     let mut lines: Vec<_> = counts.iter().collect();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Parser;
 use yunting_bench::city::Layout;
-use yunting_bench::plan::{self, Plan};
+use yunting_bench::plan::{self, Part, Plan};
 use yunting_bench::{growth, report};
 
 /// Measures provisioning against a raw client that writes the same objects, on real API servers of a hub and sites.
@@ -28,9 +28,9 @@ struct Arguments {
     /// Seconds in which nothing may be written; 300 with --full.
     #[arg(long, default_value_t = 60)]
     quiet: u64,
-    /// Only the pairs of product and floor, and the count of requests.
-    #[arg(long)]
-    pairs_only: bool,
+    /// What is measured besides the count of requests.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Part::all())]
+    parts: Vec<Part>,
     /// Instead of everything else: how cost grows from the smallest of these numbers of VDCs to the greatest.
     #[arg(long, value_delimiter = ',')]
     growth: Vec<usize>,
@@ -50,7 +50,7 @@ async fn main() -> anyhow::Result<()> {
     let a = Arguments::parse();
     let program = a.program.canonicalize().with_context(|| {
         format!(
-            "{} is missing: build it with `cargo build --release -p yunting-controller`",
+            "{} is missing: build it with `cargo build --release --workspace --bin yunting-controller`",
             a.program.display()
         )
     })?;
@@ -65,7 +65,7 @@ async fn main() -> anyhow::Result<()> {
             runs: if a.full { a.runs.max(5) } else { a.runs },
             at_once: a.at_once.clone(),
             quiet: Duration::from_secs(if a.full { a.quiet.max(300) } else { a.quiet }),
-            rest: !a.pairs_only,
+            parts: a.parts.iter().copied().collect(),
         };
         println!("== {vdcs} VDCs, each at {sites} sites");
         let (measured, ratios) = plan::run(&plan, &|text| println!("{text}")).await?;

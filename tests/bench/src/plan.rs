@@ -1,8 +1,10 @@
 //! What is measured, in which order.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
+use clap::ValueEnum as _;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -30,8 +32,32 @@ pub struct Plan {
     pub at_once: Vec<usize>,
     /// Time in which nothing may be written.
     pub quiet: Duration,
-    /// Everything besides the pairs of product and floor.
-    pub rest: bool,
+    /// What is measured besides the count of requests.
+    pub parts: BTreeSet<Part>,
+}
+
+/// One thing to measure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub enum Part {
+    /// Turns of product and floor.
+    Pairs,
+    /// What is asked while nothing is to be done.
+    Quiet,
+    /// From a change at the hub to the sites.
+    Changes,
+    /// From drift to its end.
+    Drift,
+    /// New beginnings of the controllers.
+    Restart,
+    /// A single VDC beside another bureau's many.
+    Fairness,
+}
+
+impl Part {
+    /// Each of them.
+    pub fn all() -> Vec<Self> {
+        Self::value_variants().to_vec()
+    }
 }
 
 /// What the first run showed: counted requests, and single things.
@@ -87,6 +113,9 @@ pub async fn run(plan: &Plan, say: &dyn Fn(&str)) -> anyhow::Result<(Measured, V
     let (tenants, counted, counts) = first(plan, say).await?;
     let mut ratios = counted_ratios(plan, &counted, &counts);
     measured.counted = Some(counted);
+    if !plan.parts.contains(&Part::Pairs) {
+        return Ok((measured, ratios));
+    }
     measured.knee = knee(plan, &tenants, say).await?;
     let best = measured.knee.iter().max_by(|a, b| a.1.total_cmp(&b.1)).map_or(16, |(at_once, _)| *at_once);
     say(&format!("the floor is fastest with {best} VDCs at once"));
@@ -170,7 +199,7 @@ async fn first(plan: &Plan, say: &dyn Fn(&str)) -> anyhow::Result<(Vec<Tenant>, 
     let tenants = record::read(&city).await?;
     let mut counted = Counted {
         objects: tenants.iter().map(|t| t.objects).sum(),
-        provisioning: rows(&counts),
+        provisioning: audit::rows(&counts),
         quiet: Vec::new(),
         quiet_cpu: Usage::default(),
         controllers: city.controllers(),
@@ -179,31 +208,37 @@ async fn first(plan: &Plan, say: &dyn Fn(&str)) -> anyhow::Result<(Vec<Tenant>, 
         turns: Turns::default(),
         restarts: Vec::new(),
     };
-    if plan.rest {
-        rest(plan, &mut city, &mut counted, say).await?;
-    }
+    rest(plan, &mut city, &mut counted, say).await?;
     Ok((tenants, counted, counts))
 }
 
 async fn rest(plan: &Plan, city: &mut City, counted: &mut Counted, say: &dyn Fn(&str)) -> anyhow::Result<()> {
-    let (mark, before) = (Mark::now(&city.audit_logs()), city.usage());
-    tokio::time::sleep(plan.quiet).await;
-    let quiet = mark.counts()?;
-    counted.quiet_cpu = city.usage().since(&before);
-    counted.quiet = rows(&quiet);
-    say(&format!("while nothing is asked for {:?}:\n{}", plan.quiet, audit::print(&quiet)));
-    counted.changes = latency::changes(city, plan.vdcs, 100).await?;
-    say("changes are measured");
-    counted.drifts = latency::drifts(city, 12).await?;
-    say("drift is measured");
-    counted.restarts = vec![restart::hub(city).await?, restart::site(city).await?];
-    say(&format!("{:?}", counted.restarts));
-    counted.turns = latency::turns(city, 8, 100).await?;
+    let parts = |part| plan.parts.contains(&part);
+    if parts(Part::Quiet) {
+        let (mark, before) = (Mark::now(&city.audit_logs()), city.usage());
+        tokio::time::sleep(plan.quiet).await;
+        let quiet = mark.counts()?;
+        counted.quiet_cpu = city.usage().since(&before);
+        counted.quiet = audit::rows(&quiet);
+        say(&format!("while nothing is asked for {:?}:\n{}", plan.quiet, audit::print(&quiet)));
+    }
+    if parts(Part::Changes) {
+        counted.changes = latency::changes(city, plan.vdcs, 100).await?;
+        say("changes are measured");
+    }
+    if parts(Part::Drift) {
+        counted.drifts = latency::drifts(city, 12).await?;
+        say("drift is measured");
+    }
+    if parts(Part::Restart) {
+        counted.restarts = vec![restart::hub(city).await?, restart::site(city).await?];
+        say(&format!("{:?}", counted.restarts));
+    }
+    if parts(Part::Fairness) {
+        counted.turns = latency::turns(city, 8, 100).await?;
+        say(&format!("{:?}", counted.turns));
+    }
     Ok(())
-}
-
-fn rows(counts: &Counts) -> Vec<(String, String, String, usize)> {
-    counts.iter().map(|(l, n)| (l.who.clone(), l.verb.clone(), l.resource.clone(), *n)).collect()
 }
 
 #[allow(clippy::cast_precision_loss)] // small counts
@@ -257,15 +292,14 @@ fn counted_ratios(plan: &Plan, counted: &Counted, counts: &Counts) -> Vec<Ratio>
             1.0,
         ));
     }
-    if plan.rest {
-        ratios.extend(rest_ratios(plan, counted));
-    }
+    ratios.extend(rest_ratios(plan, counted));
     ratios
 }
 
 fn rest_ratios(plan: &Plan, counted: &Counted) -> Vec<Ratio> {
     let at = |numbers: &[f64], percent: f64| percentile(numbers, percent).into_iter().collect::<Vec<f64>>();
     let other = counted.quiet.iter().filter(|(_, verb, resource, _)| resource != "leases" && verb != "watch");
+    let quiet = |value: f64| plan.parts.contains(&Part::Quiet).then_some(value).into_iter().collect();
     let idle = at(&counted.turns.idle, 50.0);
     let turns = |percent: f64| -> Vec<f64> {
         at(&counted.turns.crowded, percent).iter().zip(&idle).map(|(c, i)| c / i).collect()
@@ -273,12 +307,12 @@ fn rest_ratios(plan: &Plan, counted: &Counted) -> Vec<Ratio> {
     let mut ratios = vec![
         Ratio::new(
             "requests while idle, Leases and watches not counted",
-            vec![other.map(|(.., n)| count(*n)).sum()],
+            quiet(other.map(|(.., n)| count(*n)).sum()),
             0.0,
         ),
         Ratio::new(
             "cpu of controllers while idle, % of a core",
-            vec![counted.quiet_cpu.controllers / plan.quiet.as_secs_f64() * 100.0],
+            quiet(counted.quiet_cpu.controllers / plan.quiet.as_secs_f64() * 100.0),
             0.5,
         ),
         Ratio::new(

@@ -8,7 +8,7 @@ use kube::Client;
 use serde::Deserialize;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::audit::{Counts, Mark};
+use crate::audit::{self, Mark};
 use crate::city::{City, deadline};
 use crate::clients::path;
 use crate::floor::SETTLE;
@@ -52,6 +52,8 @@ pub struct Restart {
     pub list: f64,
     /// Requests that change something, Leases and dry runs not among them.
     pub writes: usize,
+    /// Which those are: by whom, verb, resource, number.
+    pub which: Vec<(String, String, String, usize)>,
 }
 
 /// Ends and begins the hub's controller.
@@ -83,12 +85,9 @@ async fn measured(city: &City, name: &str, list: f64, mark: &Mark) -> anyhow::Re
     }
     let ready = began.elapsed().as_secs_f64();
     tokio::time::sleep(SETTLE).await;
-    Ok(Restart { ready, list, writes: writes(&mark.counts()?) })
-}
-
-/// Requests that change something but Leases.
-pub fn writes(counts: &Counts) -> usize {
-    crate::audit::sum(counts, |line| line.writes() && !line.is_beat())
+    let mut written = mark.counts()?;
+    written.retain(|line, _| line.writes() && !line.is_beat());
+    Ok(Restart { ready, list, writes: written.values().sum(), which: audit::rows(&written) })
 }
 
 /// Whether `/readyz` of a local port answers 200.
