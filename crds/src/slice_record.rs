@@ -44,9 +44,13 @@ pub struct SliceRecordSpec {
 }
 
 impl SliceRecordSpec {
+    /// Whether what it records is to be there; nothing if it records neither a VDC nor a hall.
+    pub fn desired(&self) -> Option<Desired> {
+        self.vdc.as_ref().map(|v| v.desired).or_else(|| self.hall.as_ref().map(|h| h.desired))
+    }
+
     /// Whether what it records is to be taken away.
     pub fn absent(&self) -> bool {
-        let desired = self.vdc.as_ref().map(|v| v.desired).or_else(|| self.hall.as_ref().map(|h| h.desired));
-        desired == Some(Desired::Absent)
+        self.desired() == Some(Desired::Absent)
     }
 }

@@ -29,7 +29,5 @@ pub(super) fn lost(world: &World) -> Result<(), Lost> {
 }
 
 fn present(record: &SliceRecord) -> bool {
-    let spec = &record.spec;
-    let desired = spec.vdc.as_ref().map(|v| v.desired).or_else(|| spec.hall.as_ref().map(|h| h.desired));
-    desired == Some(Desired::Present)
+    record.spec.desired() == Some(Desired::Present)
 }
