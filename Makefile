@@ -6,7 +6,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 LAB := $(TARGET)/debug/yunting-lab
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo demo-down check test soak bench-provision generate deny lab-up lab-down lab-status
+.PHONY: help build demo demo-down check test soak mutants bench-provision generate deny lab-up lab-down lab-status
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,11 +26,15 @@ check: ## format, lints, unit tests: no server, no root, minutes
 test: ## everything CI runs, with the time of each suite and its bound (root, for the lab)
 	tests/suites.sh format build lint unit rules tools schema policies faults changes storms lab
 
-soak: ## the suites on real servers and sites three times over, lab, faults, changes and storms in full once: a flaky pass is a failure (root)
+soak: ## the suites on real servers and sites three times over, lab, faults, changes and storms in full once, and the mutants: a flaky pass is a failure (root)
 	tests/suites.sh build tools schema policies lab-full faults-full changes-full storms-full schema policies lab faults changes storms schema policies lab faults changes storms
+	tests/mutants.sh
+
+mutants: ## break one safety property after another in a copy, and see its test fail; NAMES="sweeper-off" chooses (root)
+	tests/mutants.sh $(NAMES)
 
 bench-provision: ## provisioning as ratios to a raw client, on API servers alone; ARGS="--full" or "--vdcs 50 --sites 3"
-	$(CARGO) build --locked --release -p yunting-controller -p yunting-bench
+	$(CARGO) build --locked --release --workspace --bin yunting-controller --bin yunting-bench
 	$(TARGET)/release/yunting-bench --program $(TARGET)/release/yunting-controller --keep $(TARGET)/bench $(ARGS)
 
 generate: ## write anew what is generated: CRDs, samples
