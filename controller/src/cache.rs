@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use futures::{StreamExt, TryStreamExt};
-use kube::core::DeserializeGuard;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::reflector::{ObjectRef, Store, store::Writer};
 use kube::runtime::watcher::{self, Event, watcher};
@@ -17,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
 use crate::watchdog::{self, WATCH_SECONDS};
+use crate::wire::Read;
 
 /// A kind that can be cached.
 pub trait Cached:
@@ -81,7 +81,7 @@ impl<K: Cached> Cache<K> {
     /// Starts the watch. `touched` is called with each object that came, changed or went, also when that
     /// happened while the watch was broken.
     pub fn start(
-        api: Api<DeserializeGuard<K>>,
+        api: Api<Read<K>>,
         config: watcher::Config,
         metrics: Arc<Metrics>,
         stop: CancellationToken,
@@ -92,7 +92,7 @@ impl<K: Cached> Cache<K> {
 
     /// The same, with tags by which [`Cache::tagged`] finds objects.
     pub fn start_tagged(
-        api: Api<DeserializeGuard<K>>,
+        api: Api<Read<K>>,
         config: watcher::Config,
         metrics: Arc<Metrics>,
         stop: CancellationToken,
@@ -189,7 +189,7 @@ impl<K: Cached> Following<K> {
 }
 
 async fn follow<K: Cached>(
-    api: Api<DeserializeGuard<K>>,
+    api: Api<Read<K>>,
     config: watcher::Config,
     metrics: Arc<Metrics>,
     mut copy: Following<K>,
@@ -232,12 +232,9 @@ async fn follow<K: Cached>(
 }
 
 /// A broken object is one tenant's trouble: it is left out, the others go on.
-fn understood<K: Cached>(event: Event<DeserializeGuard<K>>) -> Option<Event<K>> {
-    let open = |guard: DeserializeGuard<K>| match guard.0 {
-        Ok(mut object) => {
-            object.managed_fields_mut().clear();
-            Some(object)
-        }
+fn understood<K: Cached>(event: Event<Read<K>>) -> Option<Event<K>> {
+    let open = |read: Read<K>| match read.0 {
+        Ok(object) => Some(object),
         Err(error) => {
             let name = format!(
                 "{}/{}",

@@ -5,7 +5,6 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use futures::{StreamExt, TryStreamExt};
-use kube::core::{DynamicObject, TypeMeta};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, ResourceExt};
@@ -18,6 +17,7 @@ use yunting_plan::object::{ApiKind, Key};
 
 use crate::metrics::Metrics;
 use crate::watchdog::{self, WATCH_SECONDS};
+use crate::wire::Lean;
 use crate::writer::resource;
 
 /// One object as it was last seen.
@@ -60,10 +60,10 @@ impl Child {
         }
     }
 
-    pub(crate) fn of(kind: &ApiKind, mut object: DynamicObject) -> Self {
-        object.managed_fields_mut().clear();
+    pub(crate) fn of(kind: &ApiKind, mut object: Lean) -> Self {
         // The items of a LIST do not say what they are.
-        object.types = Some(TypeMeta { api_version: kind.api_version(), kind: kind.kind.to_owned() });
+        object.body["apiVersion"] = kind.api_version().into();
+        object.body["kind"] = kind.kind.into();
         let label = |name: &str| object.labels().get(name).cloned();
         let place = object.namespace().unwrap_or_else(|| object.name_any());
         let vdc_uid = label(labels::VDC_UID).filter(|uid| is_site_namespace_of(&place, uid));
@@ -76,7 +76,7 @@ impl Child {
             gone: false,
             vdc_uid,
             hall_uid,
-            json: serde_json::to_string(&object).unwrap_or_default().into_boxed_str(),
+            json: object.body.to_string().into_boxed_str(),
         }
     }
 }
@@ -98,13 +98,13 @@ pub enum News<'a> {
     /// A LIST begins.
     Begin,
     /// The LIST holds this object.
-    Listed(&'a DynamicObject),
+    Listed(&'a Lean),
     /// The LIST has ended: what it did not hold is gone.
     End,
     /// An object came or changed.
-    Came(&'a DynamicObject),
+    Came(&'a Lean),
     /// An object went.
-    Went(&'a DynamicObject),
+    Went(&'a Lean),
 }
 
 /// Takes the news of counted kinds.
@@ -186,7 +186,7 @@ impl Children {
                 tally: (*watched == Watched::Counted).then(|| tally.clone()),
                 touched: touched.clone(),
             };
-            let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource(kind));
+            let api: Api<Lean> = Api::all_with(client.clone(), &resource(kind));
             let config = match watched {
                 Watched::Ours => {
                     watcher::Config::default().labels(&format!("{}={}", labels::MANAGED_BY, labels::MANAGER))
@@ -274,7 +274,7 @@ struct Follower<F> {
 }
 
 impl<F: Fn(&Child)> Follower<F> {
-    async fn follow(self, api: Api<DynamicObject>, config: watcher::Config) {
+    async fn follow(self, api: Api<Lean>, config: watcher::Config) {
         let mut stream = watcher(api, config).backoff(watchdog::again()).boxed();
         let mut listed: HashSet<Key> = HashSet::new();
         let mut first = true;
@@ -321,7 +321,7 @@ impl<F: Fn(&Child)> Follower<F> {
     }
 
     /// Keeps an object that is to be kept; its key, if it was.
-    fn put(&self, object: DynamicObject) -> Option<Key> {
+    fn put(&self, object: Lean) -> Option<Key> {
         let ours = object.labels().get(labels::MANAGED_BY).is_some_and(|by| by == labels::MANAGER);
         if self.tally.is_some() && !ours {
             // It may have been ours until its label was taken.

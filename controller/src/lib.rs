@@ -19,4 +19,5 @@ pub mod queue;
 pub mod site;
 mod turns;
 pub mod watchdog;
+pub mod wire;
 pub mod writer;

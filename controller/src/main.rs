@@ -8,6 +8,9 @@ use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 use yunting_controller::{hub, site};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Yunting's controllers: one subcommand per role.
 #[derive(Parser)]
 #[command(name = "yunting-controller", version)]

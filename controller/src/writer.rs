@@ -5,13 +5,15 @@
 use std::sync::Arc;
 
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
-use kube::core::{ApiResource, DynamicObject, GroupVersionKind, PartialObjectMeta, Request};
+use kube::core::{ApiResource, DynamicObject, GroupVersionKind, Request};
 use kube::{Client, Resource};
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use yunting_plan::object::{ApiKind, Key, Object};
 
 use crate::error::{Class, Classified, class_of};
 use crate::metrics::Metrics;
+use crate::wire::Written;
 
 /// Writes to one cluster.
 #[derive(Clone)]
@@ -87,9 +89,6 @@ impl Classified for Error {
     }
 }
 
-/// Name and version of an object after a write.
-pub type Written = PartialObjectMeta<DynamicObject>;
-
 impl Writer {
     /// Writes through this client.
     pub fn new(client: Client, metrics: Arc<Metrics>) -> Self {
@@ -162,7 +161,7 @@ impl Writer {
         let request =
             Request::new(path(key)).delete(&key.name, &params).map_err(|source| build(key, source))?;
         self.metrics.writes.with_label_values(&[key.kind.kind, "delete"]).inc();
-        match self.client.request_status::<DynamicObject>(request).await {
+        match self.client.request::<IgnoredAny>(request).await {
             Ok(_) => Ok(()),
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
             Err(source) => Err(Error::Delete { key: Box::new(key.clone()), source }),

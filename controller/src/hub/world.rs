@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
-use kube::core::DeserializeGuard;
 use kube::runtime::watcher;
 use kube::{Api, Client, Resource, ResourceExt};
 use tokio_util::sync::CancellationToken;
@@ -26,6 +25,7 @@ use super::wake::{self, Late, Seen};
 use crate::cache::{Cache, Cached, Tags};
 use crate::context::Context;
 use crate::queue::Waker;
+use crate::wire::Read;
 use crate::writer::Writer;
 
 /// Time for which changes of slices are gathered before their resource is summed up again.
@@ -148,7 +148,7 @@ impl Starter<'_> {
         tags: Tags<K>,
         touched: impl Fn(&K) + Send + 'static,
     ) -> Cache<K> {
-        let api: Api<DeserializeGuard<K>> = Api::all(self.client.clone());
+        let api: Api<Read<K>> = Api::all(self.client.clone());
         Cache::start_tagged(api, config, self.context.metrics.clone(), self.stop.clone(), tags, touched)
     }
 }

@@ -6,12 +6,12 @@ use std::sync::{PoisonError, RwLock};
 
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Service};
 use kube::ResourceExt;
-use kube::core::DynamicObject;
 use yunting_crds::labels;
 use yunting_plan::object::{ApiKind, Key, api_kind};
 use yunting_plan::quota::charge::{Born, Thing, What, cost};
 
 use crate::children::News;
+use crate::wire::Lean;
 
 /// What a kind is counted as.
 pub(super) fn what(kind: &ApiKind) -> Option<What> {
@@ -97,7 +97,7 @@ impl Usage {
 }
 
 impl Inner {
-    fn listed(&mut self, what: What, object: &DynamicObject) -> Option<String> {
+    fn listed(&mut self, what: What, object: &Lean) -> Option<String> {
         if let Some(namespace) = place(object) {
             self.listed.entry(what).or_default().insert((namespace, object.name_any().into()));
         }
@@ -112,7 +112,7 @@ impl Inner {
         });
     }
 
-    fn put(&mut self, what: What, object: &DynamicObject, by_watch: bool) -> Option<String> {
+    fn put(&mut self, what: What, object: &Lean, by_watch: bool) -> Option<String> {
         let namespace = place(object)?;
         let mut thing = thing(what, object, by_watch);
         let things = self.namespaces.entry(namespace.clone()).or_default();
@@ -130,7 +130,7 @@ impl Inner {
         more.then_some(namespace)
     }
 
-    fn take(&mut self, what: What, object: &DynamicObject) {
+    fn take(&mut self, what: What, object: &Lean) {
         let Some(namespace) = place(object) else { return };
         if let Some(things) = self.namespaces.get_mut(&namespace) {
             things.remove(&(what, object.name_any().into()));
@@ -142,7 +142,7 @@ impl Inner {
 }
 
 /// The object's namespace, if it is named as those of VDCs are: `<vdc>-<namespace>-<8 of the uid>`.
-fn place(object: &DynamicObject) -> Option<String> {
+fn place(object: &Lean) -> Option<String> {
     let namespace = object.namespace()?;
     let (_, end) = namespace.rsplit_once('-')?;
     let hex = end.len() == 8 && end.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
@@ -150,8 +150,8 @@ fn place(object: &DynamicObject) -> Option<String> {
 }
 
 /// As much of an object as is needed.
-fn thing(what: What, object: &DynamicObject, exact: bool) -> Thing {
-    let cost = cost(what, &object.data);
+fn thing(what: What, object: &Lean, exact: bool) -> Thing {
+    let cost = cost(what, &object.body);
     Thing {
         what,
         name: object.name_any().into(),
@@ -180,7 +180,7 @@ mod tests {
 
     const NAMESPACE: &str = "exams-sandbox-0a1b2c3d";
 
-    fn pod(namespace: &str, name: &str, version: u64) -> DynamicObject {
+    fn pod(namespace: &str, name: &str, version: u64) -> Lean {
         serde_json::from_value(json!({
             "metadata": {"name": name, "namespace": namespace, "uid": name, "resourceVersion": version.to_string(),
                 "creationTimestamp": "2026-11-26T10:00:00Z"},

@@ -18,7 +18,6 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::RoleBinding;
 use k8s_openapi::api::storage::v1::StorageClass;
-use kube::core::DeserializeGuard;
 use kube::runtime::watcher;
 use kube::{Api, Client, ResourceExt};
 use tokio_util::sync::CancellationToken;
@@ -41,6 +40,7 @@ use crate::children::{Child, Children, Tally, Watched};
 use crate::context::Context;
 use crate::hub_client::Servers;
 use crate::queue::Waker;
+use crate::wire::Read;
 use crate::writer::Writer;
 
 /// Time for which changes of objects are gathered before what they belong to is worked on again.
@@ -215,7 +215,7 @@ impl Starter<'_> {
     }
 
     fn tagged<K: Cached>(&self, tags: Tags<K>, touched: impl Fn(&K) + Send + 'static) -> Cache<K> {
-        let api: Api<DeserializeGuard<K>> = Api::all(self.client.clone());
+        let api: Api<Read<K>> = Api::all(self.client.clone());
         Cache::start_tagged(
             api,
             watcher::Config::default(),
@@ -230,8 +230,7 @@ impl Starter<'_> {
     where
         K: Cached + kube::Resource<Scope = kube::core::NamespaceResourceScope>,
     {
-        let api: Api<DeserializeGuard<K>> =
-            Api::namespaced(self.client.clone(), self.namespace.unwrap_or_default());
+        let api: Api<Read<K>> = Api::namespaced(self.client.clone(), self.namespace.unwrap_or_default());
         Cache::start(
             api,
             watcher::Config::default(),
