@@ -59,11 +59,11 @@ pub(super) async fn apply(world: &World, slice: &ValidVdcSlice) -> Result<Done, 
     let pass = Pass { world, slice, scope, facts: SiteFacts { residents, ..facts(world) } };
     let mut now = pass.labels();
     let withdrawn = pass.withdraw().await;
-    pass.close_what_must(&mut now).await?;
+    let planned = pass.close_what_must(&mut now).await?;
     withdrawn?;
     let left_over = pass.left_over();
     let steps = limits::steps(world, slice, &left_over, &now).await;
-    let objects = pass.objects(&now, &steps);
+    let objects = pass.limited(planned, &steps);
     for stage in [Stage::Namespaces, Stage::Isolation, Stage::Limits, Stage::Openings, Stage::Access] {
         let some: Vec<&Object> = objects.iter().filter(|s| s.stage == stage).map(|s| &s.object).collect();
         ensure::all(world, MANAGER, &pass.scope, &some).await?;
@@ -98,8 +98,7 @@ impl Pass<'_> {
     }
 
     /// What is to stand now: every object as planned, the limits as far as they have come.
-    fn objects(&self, now: &BTreeMap<String, Admission>, steps: &Steps) -> Vec<Staged> {
-        let mut all = vdc_objects(self.slice, &self.facts, now);
+    fn limited(&self, mut all: Vec<Staged>, steps: &Steps) -> Vec<Staged> {
         for n in &self.slice.namespaces {
             let Some(step) = steps.by_namespace.get(&n.at_site) else { continue };
             let object = quota::object(self.slice, &n.at_site, &step.limits);
@@ -178,9 +177,11 @@ impl Pass<'_> {
         Ok(())
     }
 
-    /// Closes open namespaces that may not stay so; a namespace that is not there yet has nothing to close.
-    async fn close_what_must(&self, now: &mut BTreeMap<String, Admission>) -> Result<(), Error> {
+    /// Closes open namespaces that may not stay so; a namespace that is not there yet has nothing to close. The plan
+    /// by what the labels say afterwards.
+    async fn close_what_must(&self, now: &mut BTreeMap<String, Admission>) -> Result<Vec<Staged>, Error> {
         let objects = vdc_objects(self.slice, &self.facts, now);
+        let before = now.clone();
         for (name, decision) in self.decide(&objects, now, false) {
             let Decision::Closed(reasons) = decision else { continue };
             if now.get(&name) != Some(&Admission::Open) {
@@ -193,7 +194,7 @@ impl Pass<'_> {
                 self.world.closings.closed(&name, version);
             }
         }
-        Ok(())
+        Ok(if *now == before { objects } else { vdc_objects(self.slice, &self.facts, now) })
     }
 
     async fn open_what_may(&self, decisions: &BTreeMap<String, Decision>) -> Result<(), Error> {
