@@ -1,20 +1,19 @@
 //! In place of kubelets and a provisioner: every pod of the site is ready as soon as it is there, every claim gets a
 //! volume. Without it no rollout would come to an end, and what stands would tell of its history.
 
-use std::time::Duration;
-
-use futures::{StreamExt, stream};
+use futures::{StreamExt, future, join};
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
 use k8s_openapi::api::storage::v1::StorageClass;
-use kube::api::{ListParams, Patch, PatchParams, PostParams};
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-/// Time between two looks.
-const LOOK: Duration = Duration::from_millis(150);
 /// Writes at once.
 const AT_ONCE: usize = 8;
+/// Tries of a write that a busy server does not answer.
+const TRIES: usize = 5;
 
 /// It works until its value goes.
 pub struct Kubelet(JoinHandle<()>);
@@ -27,13 +26,7 @@ impl Kubelet {
         Api::<StorageClass>::all(client.clone()).create(&PostParams::default(), &class).await?;
         let client = client.clone();
         Ok(Self(tokio::spawn(async move {
-            let mut tick = tokio::time::interval(LOOK);
-            loop {
-                tick.tick().await;
-                // A failed look is followed by the next.
-                let _ = pods(&client).await;
-                let _ = claims(&client).await;
-            }
+            join!(pods(&client), claims(&client));
         })))
     }
 }
@@ -44,16 +37,18 @@ impl Drop for Kubelet {
     }
 }
 
-async fn pods(client: &Client) -> kube::Result<()> {
-    let all = Api::<Pod>::all(client.clone()).list(&ListParams::default()).await?;
-    let idle = |pod: &Pod| {
-        let conditions = pod.status.iter().flat_map(|s| s.conditions.iter().flatten());
-        pod.metadata.deletion_timestamp.is_none()
-            && !conditions.into_iter().any(|c| c.type_ == "Ready" && c.status == "True")
-    };
-    let waiting = all.items.into_iter().filter(idle);
-    stream::iter(waiting).for_each_concurrent(AT_ONCE, |pod| start(client, pod)).await;
-    Ok(())
+/// By watches: to list every pod again and again was what the control planes were busy with.
+async fn pods(client: &Client) {
+    let all = watcher(Api::<Pod>::all(client.clone()), watcher::Config::default());
+    let idle =
+        all.default_backoff().applied_objects().filter_map(|pod| future::ready(pod.ok().filter(is_idle)));
+    idle.for_each_concurrent(AT_ONCE, |pod| start(client, pod)).await;
+}
+
+fn is_idle(pod: &Pod) -> bool {
+    let conditions = pod.status.iter().flat_map(|s| s.conditions.iter().flatten());
+    pod.metadata.deletion_timestamp.is_none()
+        && !conditions.into_iter().any(|c| c.type_ == "Ready" && c.status == "True")
 }
 
 async fn start(client: &Client, pod: Pod) {
@@ -61,20 +56,35 @@ async fn start(client: &Client, pod: Pod) {
     let yes = |what: &str| json!({"type": what, "status": "True"});
     let status =
         json!({"status": {"phase": "Running", "conditions": [yes("Ready"), yes("ContainersReady")]}});
-    let _ = api.patch_status(&pod.name_any(), &PatchParams::default(), &Patch::Merge(status)).await;
-}
-
-async fn claims(client: &Client) -> kube::Result<()> {
-    let all = Api::<PersistentVolumeClaim>::all(client.clone()).list(&ListParams::default()).await?;
-    let volumes: Api<PersistentVolume> = Api::all(client.clone());
-    let unbound = |c: &&PersistentVolumeClaim| c.spec.as_ref().is_some_and(|s| s.volume_name.is_none());
-    for claim in all.items.iter().filter(unbound) {
-        if let Ok(volume) = serde_json::from_value(volume(claim)) {
-            // One that is there already waits to be bound.
-            let _ = volumes.create(&PostParams::default(), &volume).await;
+    for _ in 0..TRIES {
+        match api.patch_status(&pod.name_any(), &PatchParams::default(), &Patch::Merge(&status)).await {
+            Ok(_) => return,
+            // What is gone needs nothing any more.
+            Err(kube::Error::Api(status)) if status.code == 404 => return,
+            Err(_) => (),
         }
     }
-    Ok(())
+}
+
+async fn claims(client: &Client) {
+    let all = watcher(Api::<PersistentVolumeClaim>::all(client.clone()), watcher::Config::default());
+    let unbound = |c: &PersistentVolumeClaim| c.spec.as_ref().is_some_and(|s| s.volume_name.is_none());
+    let waiting =
+        all.default_backoff().applied_objects().filter_map(|c| future::ready(c.ok().filter(unbound)));
+    waiting.for_each_concurrent(AT_ONCE, |claim| provide(client, claim)).await;
+}
+
+async fn provide(client: &Client, claim: PersistentVolumeClaim) {
+    let volumes: Api<PersistentVolume> = Api::all(client.clone());
+    let Ok(volume) = serde_json::from_value(volume(&claim)) else { return };
+    for _ in 0..TRIES {
+        match volumes.create(&PostParams::default(), &volume).await {
+            Ok(_) => return,
+            // One that is there already waits to be bound.
+            Err(kube::Error::Api(status)) if status.code == 409 => return,
+            Err(_) => (),
+        }
+    }
 }
 
 fn volume(claim: &PersistentVolumeClaim) -> Value {
