@@ -44,6 +44,23 @@ impl Change {
         act(schema, &mut changed, &self.steps, &self.act);
         changed
     }
+
+    /// Whether it leaves out a field, or entries of a list.
+    pub fn takes_away(&self, spec: &Value) -> bool {
+        let entries = |v: Option<&Value>| v.and_then(Value::as_array).map_or(0, Vec::len);
+        match &self.act {
+            Act::Remove => true,
+            Act::Set(value) => entries(Some(value)) < entries(at(spec, &self.steps)),
+        }
+    }
+}
+
+/// The value at the end of a way.
+pub(super) fn at<'a>(value: &'a Value, steps: &[Step]) -> Option<&'a Value> {
+    steps.iter().try_fold(value, |value, step| match step {
+        Step::Key(name) => value.get(name),
+        Step::Index(index) => value.get(index),
+    })
 }
 
 /// Carries out an act below a value.

@@ -4,11 +4,12 @@
 //! Each field of the spec is set to other values that the schema allows, to some that are just outside, and left out;
 //! lists get one more entry, one less, one twice, and are turned round. A field that the object does not set is set.
 //! Where a rule over several fields refuses a value that its own schema allows, one other field beside it is changed
-//! along, if that satisfies the rule.
+//! along, if that satisfies the rule. Where something is taken away that others name, what names it goes along.
 // Part of tests.
 #![allow(clippy::unwrap_used)]
 
 mod change;
+mod mention;
 mod repair;
 mod values;
 mod walk;
@@ -100,21 +101,31 @@ pub fn foretold(kind: &str, object: &Value, change: &Change) -> Option<Verdict> 
     (spec != object["spec"]).then(|| judge(kind, object, &spec))
 }
 
-/// The object with a change, and, where a rule over several fields is in the way, with another one beside it.
+/// The object with a change, and another with one more beside it: without what names something that the change takes
+/// away, or, where a rule over several fields is in the way, with another field as the rule wants it.
 pub fn judged(kind: &'static str, object: &Value, change: &Change) -> Vec<Mutation> {
-    let schema = schema(kind);
-    let spec = change.apply(schema, &object["spec"]);
-    if spec == object["spec"] {
-        return Vec::new();
-    }
-    let first = mutation(kind, object, change, "", spec);
-    let mut all = vec![first];
-    if change.within && all[0].verdict != Verdict::Accepted {
+    let mut all = cleared(kind, object, change);
+    if let [first] = all.as_slice()
+        && change.within
+        && first.verdict != Verdict::Accepted
+    {
         let good = |spec: &Value| judge(kind, object, spec) == Verdict::Accepted;
-        let repaired = repair::repaired(schema, &all[0].spec, &change.steps, good);
+        let repaired = repair::repaired(schema(kind), &first.spec, &change.steps, good);
         all.extend(repaired.map(|(beside, spec)| mutation(kind, object, change, &beside, spec)));
     }
     all
+}
+
+/// The object with a change, and, where that takes something away, another without what names it.
+pub fn cleared(kind: &'static str, object: &Value, change: &Change) -> Vec<Mutation> {
+    let spec = change.apply(schema(kind), &object["spec"]);
+    if spec == object["spec"] {
+        return Vec::new();
+    }
+    let good = |spec: &Value| judge(kind, object, spec) == Verdict::Accepted;
+    let without = mention::dropped(&object["spec"], &spec, change, good);
+    let without = without.map(|(beside, spec)| mutation(kind, object, change, &beside, spec));
+    std::iter::once(mutation(kind, object, change, "", spec)).chain(without).collect()
 }
 
 fn mutation(kind: &'static str, object: &Value, change: &Change, beside: &str, spec: Value) -> Mutation {

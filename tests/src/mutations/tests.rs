@@ -62,3 +62,34 @@ fn what_cannot_be_changed_is_foretold() {
     assert!(!specs("spec.encryption.keyProvider", Verdict::RefusedHere).is_empty());
     assert!(values::hosts_are_a_tenants_own());
 }
+
+fn hall() -> Value {
+    let part = |name: &str, more: Value| {
+        let mut part = json!({"name": name, "zone": "Approval", "image": format!("localhost/a@sha256:{}", "a".repeat(64)),
+            "resources": {"cpu": "1", "memory": "1Gi"}, "ports": [{"name": "http", "port": 8080}]});
+        part.as_object_mut().unwrap().append(&mut more.as_object().unwrap().clone());
+        part
+    };
+    let secret = json!({"secretRefs": [{"name": "s"}],
+        "env": [{"name": "A", "secretKey": {"name": "s", "key": "k"}}, {"name": "B", "value": "s"}]});
+    json!({"apiVersion": "yunting.io/v1alpha1", "kind": "Hall", "metadata": {"name": "h"},
+        "spec": {"vdcRef": {"name": "v"}, "displayName": "厅", "components": [part("front", json!({"calls": [{"component": "back"}]})),
+            part("back", secret)]}})
+}
+
+fn taken_away(what: &str) -> Vec<Mutation> {
+    let change = changes("Hall", &hall()).into_iter().find(|c| c.what == what).unwrap();
+    judged("Hall", &hall(), &change)
+}
+
+#[test]
+fn what_names_something_that_is_taken_away_goes_along() {
+    let without = taken_away("spec.components: without entry 1");
+    assert_eq!(without[0].spec["components"][0]["calls"], hall()["spec"]["components"][0]["calls"]);
+    let components = &without[1].spec["components"];
+    assert_eq!((components.as_array().unwrap().len(), &components[0]["calls"]), (1, &json!([])));
+    let closed = &taken_away("spec.components[1].ports: left out")[1].spec["components"];
+    assert_eq!((closed.as_array().unwrap().len(), &closed[0]["calls"]), (2, &json!([])));
+    let secret = &taken_away("spec.components[1].secretRefs: without entry 0")[1].spec["components"][1];
+    assert_eq!(secret["env"].as_array().unwrap().len(), 1, "{secret}");
+}

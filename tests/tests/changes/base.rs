@@ -138,7 +138,7 @@ fn back() -> Value {
 }
 
 fn database() -> Value {
-    json!({"name": "db", "zone": "Data", "kind": "Stateful", "image": image('b'), "replicas": 1,
+    json!({"name": "db", "zone": "Data", "kind": "Stateful", "image": image('b'), "replicas": 2,
         "resources": {"cpu": "20m", "memory": "48Mi"}, "ports": [{"name": "postgres", "port": 5432}], "runAsUser": 70,
         "secretRefs": [{"name": "desk-db", "generate": ["password"]}],
         "env": [{"name": "POSTGRES_PASSWORD", "secretKey": {"name": "desk-db", "key": "password"}}],

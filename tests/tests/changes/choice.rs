@@ -1,11 +1,12 @@
-//! Which changes are made: all, or a sample by the seed in which every kind has its part.
+//! Which changes are made: all, or a sample by the seed in which every kind has its part, and those that take something
+//! away.
 
 use serde_json::Value;
 use yunting_faults::dice;
 use yunting_tests::mutations::{Change, Mutation, Verdict, changes, judged};
 
-use super::base;
 use super::stage::Plan;
+use super::{base, leaving};
 
 /// Changes of a kind, parted by what is foretold of them.
 #[derive(Default)]
@@ -32,11 +33,11 @@ pub fn chosen(plan: Plan, kind: &'static str) -> Chosen {
     let all = shuffled(plan, kind, &object);
     let (taken, refused) = if plan.full { (usize::MAX, usize::MAX) } else { sample(kind) };
     let mut chosen = Chosen::default();
-    for change in all {
+    for change in &all {
         if chosen.taken.len() >= taken && chosen.refused.len() >= refused {
             break;
         }
-        for mutation in judged(kind, &object, &change) {
+        for mutation in judged(kind, &object, change) {
             let is_taken = mutation.verdict == Verdict::Accepted;
             let (list, most) =
                 if is_taken { (&mut chosen.taken, taken) } else { (&mut chosen.refused, refused) };
@@ -44,6 +45,12 @@ pub fn chosen(plan: Plan, kind: &'static str) -> Chosen {
                 list.push(mutation);
             }
         }
+    }
+    if !plan.full && kind != "Site" {
+        let more = leaving::always(kind, &all);
+        let new = more.into_iter().filter(|m| chosen.taken.iter().all(|t| t.what != m.what));
+        let new: Vec<Mutation> = new.collect();
+        chosen.taken.extend(new);
     }
     chosen
 }

@@ -15,6 +15,7 @@ mod fields;
 mod gateway;
 mod judge;
 mod kubelet;
+mod leaving;
 mod refusals;
 mod run;
 mod site;

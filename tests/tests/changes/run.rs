@@ -11,7 +11,7 @@ use super::choice::{Chosen, chosen};
 use super::judge;
 use super::stage::{Plan, Stage, View};
 use super::tenant::Tenant;
-use super::{base, refusals, site, waits};
+use super::{base, leaving, refusals, site, waits};
 
 /// Changes side by side in the long form.
 const TOGETHER: usize = 24;
@@ -183,9 +183,18 @@ fn judge_changed(case: &Case<'_>, one: &View, fresh: &View) -> Vec<String> {
     let all = judge::changed(case.mutation, &case.base.dump, &one.dump, &fresh.dump);
     all.into_iter()
         .map(|l| l.text)
+        .chain(nothing_goes(case, fresh))
         .chain(one.silent.iter().cloned())
         .chain(fresh.silent.iter().cloned())
         .collect()
+}
+
+/// A change that is to take something away and does not would say nothing of removals.
+fn nothing_goes(case: &Case<'_>, fresh: &View) -> Option<String> {
+    let planned = leaving::leaving(case.mutation.kind, &case.mutation.spec);
+    let stays = case.base.dump.keys().all(|key| fresh.dump.contains_key(key));
+    (stays && !planned.is_empty())
+        .then(|| format!("nothing goes in one made so, though the plan says {planned:?}"))
 }
 
 fn judge_back(case: &Case<'_>, one: &View, _: &View) -> Vec<String> {

@@ -78,7 +78,7 @@ fn rounds() -> [Vec<Step>; 2] {
     let second = vec![
         Step {
             what: "room that an older hall gives back",
-            late: ("Hall", "younger", hall("4390m", None)),
+            late: ("Hall", "younger", hall("4370m", None)),
             reason: "QuotaExceeded",
             helps: with("Hall", "/components/1/autoscaling/maxReplicas", json!(1)),
         },
