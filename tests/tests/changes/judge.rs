@@ -103,6 +103,11 @@ impl Stays {
     }
 }
 
+/// Whether a tenant that was made so is one whose VDC or hall is not carried out.
+pub fn stays(fresh: &Dump) -> bool {
+    Stays::of(fresh).hall
+}
+
 fn wanted(base: &Dump, fresh: &Dump) -> Wanted {
     let stays = Stays::of(fresh);
     let some = |dump: &Dump, kept: bool| -> Vec<_> {

@@ -54,6 +54,11 @@ impl Tenant {
         Self { token, names: Names::default(), silent, uids: None }
     }
 
+    /// Whether its VDC says nothing that its template says.
+    pub fn is_silent(&self) -> bool {
+        self.silent
+    }
+
     /// A name with the tenant's own part.
     pub fn own_text(&self, text: &str) -> String {
         text.replace(TOKEN, &self.token)
