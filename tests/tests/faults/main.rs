@@ -18,6 +18,7 @@ mod life;
 mod minority;
 mod pool;
 mod restore;
+mod rights;
 mod stuck;
 mod world;
 
@@ -52,7 +53,7 @@ fn main() -> ExitCode {
 type Test = fn(&mut World) -> anyhow::Result<()>;
 
 fn trials(pool: Option<&Arc<Pool>>) -> Vec<Trial> {
-    let tests: [(&str, Test); 16] = [
+    let tests: [(&str, Test); 19] = [
         ("a_crash_at_any_write_changes_nothing_in_the_end", crash::at_every_write),
         ("a_deposed_leaders_late_write_is_refused", leader::late_update),
         ("a_deposed_leader_makes_no_slice_of_what_is_gone", leader::late_create),
@@ -69,6 +70,9 @@ fn trials(pool: Option<&Arc<Pool>>) -> Vec<Trial> {
         ("a_server_without_quorum_is_left", minority::is_left),
         ("a_hub_restored_from_an_older_copy_deletes_nothing", restore::older_copy),
         ("a_hub_that_lost_much_at_once_is_not_believed", restore::lost_much),
+        ("rights_of_many_are_withdrawn_at_once", rights::of_many),
+        ("rights_in_a_refused_vdc_are_withdrawn", rights::in_a_refused_vdc),
+        ("rights_in_a_namespace_that_is_kept_are_withdrawn", rights::in_a_namespace_that_is_kept),
     ];
     let trial = |(name, test): (&str, Test)| {
         let pool = pool.cloned();

@@ -107,13 +107,21 @@ impl World {
 
     /// The bureau, once a hub controller has made its namespace.
     pub async fn bureau(&self) -> anyhow::Result<()> {
-        let spec = json!({"displayName": "测试局", "domains": ["faults.example"],
-            "quota": {"cpu": "200", "memory": "400Gi", "storage": "1000Gi"},
-            "members": [{"subject": {"kind": "Group", "name": "faults-admins"}, "role": "Admin"}]});
-        apply::<Bureau>(self.hub.client(), None, "faults", spec).await?;
+        self.people(&["Admin"]).await?;
         let namespaces: Api<Namespace> = Api::all(self.hub.client().clone());
         until(namespaces, BUREAU, |_| true).await?;
         self.ready().await
+    }
+
+    /// Gives the bureau a group for each of these roles, and nobody else.
+    pub async fn people(&self, roles: &[&str]) -> anyhow::Result<()> {
+        let group =
+            |role: &&str| json!({"kind": "Group", "name": format!("faults-{}s", role.to_lowercase())});
+        let members: Vec<Value> =
+            roles.iter().map(|role| json!({"subject": group(role), "role": role})).collect();
+        let spec = json!({"displayName": "测试局", "domains": ["faults.example"],
+            "quota": {"cpu": "200", "memory": "400Gi", "storage": "1000Gi"}, "members": members});
+        apply::<Bureau>(self.hub.client(), None, "faults", spec).await.map(drop)
     }
 }
 

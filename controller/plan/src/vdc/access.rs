@@ -14,11 +14,14 @@ use yunting_crds::names::HallName;
 use yunting_crds::vdc::Access;
 
 use super::{ValidMember, ValidNamespace, ValidVdcSlice};
-use crate::object::{Key, Object};
+use crate::object::{Key, Object, api_kind};
 
 const RBAC: &str = "rbac.authorization.k8s.io";
 /// ClusterRole of application vendors, and name of the binding to it.
 const VENDOR: &str = "yunting-halls-vendor";
+/// Every ClusterRole that is given to somebody in a namespace, and so the name of every binding of ours.
+const ROLES: [&str; 5] =
+    ["yunting-halls-reader", "yunting-direct-admin", "yunting-direct-operator", "yunting-reader", VENDOR];
 
 /// ClusterRole of the site for a role of the bureau, if it gives anything there. That of an `AppVendor` is given only
 /// where the namespace holds nothing but its halls.
@@ -113,48 +116,66 @@ pub(super) fn bindings(
             by_role.entry(role).or_default().insert(member);
         }
     }
-    by_role.into_iter().map(|(role, members)| binding(slice, namespace, role, &members)).collect()
+    by_role.into_iter().map(|(role, members)| binding(slice, &namespace.at_site, role, &members)).collect()
 }
 
-/// Bindings of vendors that must be narrowed to what is given here, before anything else is done in their namespaces:
-/// they name somebody who works for less than what is there now. `standing` tells what stands under a key.
+/// Bindings that name somebody who has the right no more, without them, for before anything else is done: nothing that
+/// fails later may hold a withdrawal up. Nobody gets a right here. In a namespace that is kept though no longer asked
+/// for, those who have a role still keep it: they empty it. `standing` tells what stands under a key.
 pub fn withdrawals(
     slice: &ValidVdcSlice,
+    left_over: &BTreeSet<String>,
     residents: &Residents,
     standing: impl Fn(&Key) -> Option<Value>,
 ) -> Vec<Object> {
-    let narrowed = |namespace: &ValidNamespace| {
-        let reads = |m: &&ValidMember| {
-            cluster_role(m.role, namespace.access) == Some(VENDOR) && residents.all_of(&namespace.at_site, m)
+    let asked = slice.namespaces.iter().map(|n| (n.at_site.as_str(), Some(n.access)));
+    let kept = left_over.iter().map(|name| (name.as_str(), None));
+    let every = asked.chain(kept).flat_map(|(at_site, access)| ROLES.map(|role| (at_site, access, role)));
+    let narrowed = |(at_site, access, role): (&str, Option<Access>, &str)| {
+        let key = Key {
+            kind: api_kind::<RoleBinding>(),
+            namespace: Some(at_site.to_owned()),
+            name: role.to_owned(),
         };
-        let wanted = binding(slice, namespace, VENDOR, &slice.members.iter().filter(reads).collect());
-        let subjects = |body: &Value| body["subjects"].as_array().cloned().unwrap_or_default();
-        let (now, then) = (subjects(&standing(&wanted.key)?), subjects(&wanted.body));
-        let kept = |s: &Value| then.iter().any(|t| t["kind"] == s["kind"] && t["name"] == s["name"]);
-        (!now.iter().all(kept)).then_some(wanted)
+        let stands = standing(&key)?;
+        let now = subjects(&stands);
+        let has = |m: &&ValidMember| {
+            gives(m.role, access, role) && (m.role != Role::AppVendor || residents.all_of(at_site, m))
+        };
+        let named = |m: &&ValidMember| now.contains(&(kind_of(m.kind), m.subject.as_str()));
+        let people: BTreeSet<&ValidMember> = slice.members.iter().filter(has).filter(named).collect();
+        let stay = |(kind, name): &(&str, &str)| {
+            people.iter().any(|m| kind_of(m.kind) == *kind && m.subject == *name)
+        };
+        (!now.iter().all(stay)).then(|| binding(slice, at_site, role, &people))
     };
-    slice.namespaces.iter().filter_map(narrowed).collect()
+    every.filter_map(narrowed).collect()
 }
 
-fn binding(
-    slice: &ValidVdcSlice,
-    namespace: &ValidNamespace,
-    role: &str,
-    members: &BTreeSet<&ValidMember>,
-) -> Object {
+/// Whether a role of the bureau gives a ClusterRole; where it is not known any more who creates workloads there, in
+/// either way.
+fn gives(role: Role, access: Option<Access>, wanted: &str) -> bool {
+    let ways = access.map_or(vec![Access::HallsOnly, Access::Direct], |one| vec![one]);
+    ways.into_iter().any(|access| cluster_role(role, access) == Some(wanted))
+}
+
+/// Whom a binding names.
+fn subjects(binding: &Value) -> BTreeSet<(&str, &str)> {
+    let list = binding["subjects"].as_array().into_iter().flatten();
+    list.map(|s| (s["kind"].as_str().unwrap_or_default(), s["name"].as_str().unwrap_or_default())).collect()
+}
+
+fn binding(slice: &ValidVdcSlice, at_site: &str, role: &str, members: &BTreeSet<&ValidMember>) -> Object {
     let people: BTreeSet<(SubjectKind, &str)> =
         members.iter().map(|m| (m.kind, m.subject.as_str())).collect();
     let subject = |(kind, name): (SubjectKind, &str)| Subject {
         api_group: Some(RBAC.to_owned()),
-        kind: match kind {
-            SubjectKind::User => "User".to_owned(),
-            SubjectKind::Group => "Group".to_owned(),
-        },
+        kind: kind_of(kind).to_owned(),
         name: name.to_owned(),
         namespace: None,
     };
     Object::new(&RoleBinding {
-        metadata: slice.owner.metadata(role, &namespace.at_site),
+        metadata: slice.owner.metadata(role, at_site),
         role_ref: RoleRef {
             api_group: RBAC.to_owned(),
             kind: "ClusterRole".to_owned(),
@@ -162,6 +183,13 @@ fn binding(
         },
         subjects: Some(people.into_iter().map(subject).collect()),
     })
+}
+
+fn kind_of(kind: SubjectKind) -> &'static str {
+    match kind {
+        SubjectKind::User => "User",
+        SubjectKind::Group => "Group",
+    }
 }
 
 #[cfg(test)]

@@ -50,7 +50,7 @@ pub(super) async fn reconcile(world: &World, key: &ObjectKey) -> Result<Next, Er
     apply::finalizer(world, &seen).await?;
     let outcome = match validate::validate(&seen) {
         Ok(valid) => reserve::reserve(world, &seen, &valid),
-        Err(refused) => reserve::Outcome::refused(&seen, refused),
+        Err(refused) => reserve::Outcome::refused(world.term, &seen, refused),
     };
     let wrote = apply::slices(world, &seen, &outcome.slices).await?;
     apply::leavers(world, &seen, &outcome.leaving).await?;

@@ -2,8 +2,10 @@
 //! Calls the pure plan; what comes out is what will be written.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use yunting_crds::common::Quota;
+use yunting_crds::VdcSlice;
+use yunting_crds::common::{Desired, Quota};
 use yunting_crds::conditions::{SCHEDULED, State, Statement, reason, say};
 use yunting_crds::resources::Amounts;
 use yunting_crds::vdc::{Effective, SiteChoice, SiteRole};
@@ -40,11 +42,11 @@ pub(super) struct Outcome {
 }
 
 impl Outcome {
-    /// Nothing is written: what stands, stays.
-    pub(super) fn refused(seen: &Seen, statement: Statement) -> Self {
+    /// What stands, stays, but for the people: who is a member is the bureau's word, whatever becomes of its VDC.
+    pub(super) fn refused(term: i64, seen: &Seen, statement: Statement) -> Self {
         let status = seen.vdc.status.as_ref();
         Self {
-            slices: Vec::new(),
+            slices: with_members(term, seen),
             leaving: Vec::new(),
             scheduled: Statement { type_: SCHEDULED, ..statement.clone() },
             stuck: Some(statement),
@@ -60,7 +62,7 @@ impl Outcome {
 pub(super) fn reserve(world: &World, seen: &Seen, valid: &Valid) -> Outcome {
     let mut ledger = world.ledger();
     if let Some(refused) = above_bureau(&ledger, seen, valid) {
-        return Outcome::refused(seen, refused);
+        return Outcome::refused(world.term, seen, refused);
     }
     let views: Vec<SiteView> = seen.sites.iter().map(|(name, s)| view(&ledger, seen, name, s)).collect();
     let current = current(seen);
@@ -72,7 +74,7 @@ pub(super) fn reserve(world: &World, seen: &Seen, valid: &Valid) -> Outcome {
     };
     let placement = place(&request, &views);
     if let Some(failure) = placement.failure {
-        let mut outcome = Outcome::refused(seen, not_ready(reason::NO_PLACE, failure));
+        let mut outcome = Outcome::refused(world.term, seen, not_ready(reason::NO_PLACE, failure));
         // A site that is silent now may be back in a moment.
         outcome.stalled = !placement.choices.iter().any(|c| c.reason == "NotReady");
         outcome.choices = placement.choices;
@@ -83,7 +85,7 @@ pub(super) fn reserve(world: &World, seen: &Seen, valid: &Valid) -> Outcome {
     let targets: Vec<(String, Share)> = placement.chosen.iter().cloned().zip(shares).collect();
     let next = step(&valid.quota, &targets, &held);
     if let Some(refused) = above_sites(&views, seen, &next) {
-        return Outcome::refused(seen, refused);
+        return Outcome::refused(world.term, seen, refused);
     }
     let grant = grant(seen, valid, &next);
     let gives_back = ledger.get(&seen.uid).is_some_and(|before| before.gives_back(&grant));
@@ -93,9 +95,21 @@ pub(super) fn reserve(world: &World, seen: &Seen, valid: &Valid) -> Outcome {
     outcome(world, seen, valid, placement, &next)
 }
 
+/// The slices as they stand, with the bureau's people as they are now. Where there is no bureau, nobody has said that
+/// they are no members any more.
+fn with_members(term: i64, seen: &Seen) -> Vec<(String, VdcSliceSpec)> {
+    let Some(bureau) = &seen.bureau else { return Vec::new() };
+    let present = seen.slices.iter().filter(|(_, slice)| slice.spec.desired == Desired::Present);
+    let of = |(site, slice): (&String, &Arc<VdcSlice>)| {
+        let members = bureau.spec.members.clone();
+        (site.clone(), VdcSliceSpec { term, members, ..slice.spec.clone() })
+    };
+    present.map(of).collect()
+}
+
 /// Sites chosen before, in the order of their roles, as the slices themselves say.
 fn current(seen: &Seen) -> Vec<String> {
-    let present = |s: &VdcSliceSpec| s.desired == yunting_crds::common::Desired::Present;
+    let present = |s: &VdcSliceSpec| s.desired == Desired::Present;
     let mut sites: Vec<(SiteRole, String)> = seen
         .slices
         .iter()
@@ -153,7 +167,7 @@ fn view(ledger: &Ledger, seen: &Seen, name: &str, seen_site: &SeenSite) -> SiteV
 
 /// What each site may still be enforcing.
 fn held(seen: &Seen) -> BTreeMap<String, Held> {
-    let held = |(site, slice): (&String, &std::sync::Arc<yunting_crds::VdcSlice>)| {
+    let held = |(site, slice): (&String, &Arc<VdcSlice>)| {
         let share = share_of(&slice.spec);
         let hard = slice.status.iter().flat_map(|s| &s.namespaces).filter_map(|n| n.hard.amounts().ok());
         let confirmed = hard.fold(Amounts::new(), |sum, a| sum.plus(&a));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::ResourceExt;
+use serde_json::Value;
 use yunting_plan::object::{Key, Object};
 use yunting_plan::orphans::{self, Standing as Here};
 use yunting_plan::scope::Scope;
@@ -57,11 +58,10 @@ pub(super) async fn apply(world: &World, slice: &ValidVdcSlice) -> Result<Done, 
     let scope = Scope::vdc(slice);
     let residents = world.memory.look(slice.owner.uid.as_str(), || residents(world, slice));
     let pass = Pass { world, slice, scope, facts: SiteFacts { residents, ..facts(world) } };
-    let mut now = pass.labels();
-    let withdrawn = pass.withdraw().await;
+    let (mut now, left_over) = (pass.labels(), pass.left_over());
+    let withdrawn = pass.withdraw(&left_over).await;
     let planned = pass.close_what_must(&mut now).await?;
     withdrawn?;
-    let left_over = pass.left_over();
     let steps = limits::steps(world, slice, &left_over, &now).await;
     let objects = pass.limited(planned, &steps);
     for stage in [Stage::Namespaces, Stage::Isolation, Stage::Limits, Stage::Openings, Stage::Access] {
@@ -163,14 +163,16 @@ impl Pass<'_> {
         }
     }
 
-    /// Vendors read nothing of halls that they are not named for: those that came may start once this is done. Only
-    /// this pass grants anything in the VDC, and it grants by the same residents.
-    async fn withdraw(&self) -> Result<(), Error> {
+    /// Whoever has a right no more loses it. Vendors read nothing of halls that they are not named for: those that came
+    /// may start once this is done. Only this pass grants anything in the VDC, and it grants by the same residents.
+    async fn withdraw(&self, left_over: &BTreeSet<String>) -> Result<(), Error> {
         let uid = self.slice.owner.uid.as_str();
-        let standing = |key: &Key| self.world.memory.value(&self.world.children, key);
-        let narrowed =
-            access::withdrawals(self.slice, &self.facts.residents, |k| standing(k).as_deref().cloned());
-        ensure::all(self.world, MANAGER, &self.scope, &narrowed.iter().collect::<Vec<_>>()).await?;
+        let standing = |key: &Key| self.world.memory.value(&self.world.children, key).as_deref().cloned();
+        let narrowed = access::withdrawals(self.slice, left_over, &self.facts.residents, standing);
+        let kept = |o: &&Object| o.key.namespace.as_ref().is_some_and(|n| left_over.contains(n));
+        let (kept, asked): (Vec<&Object>, Vec<&Object>) = narrowed.iter().partition(kept);
+        ensure::all(self.world, MANAGER, &self.scope, &asked).await?;
+        ensure::all(self.world, MANAGER, &Scope::left_over(self.slice, left_over), &kept).await?;
         if self.world.memory.count(uid, self.facts.residents.clone()) {
             self.world.halls_of(uid).iter().for_each(|r| self.world.wakers.about(&r.name_any()));
         }
@@ -252,24 +254,37 @@ impl Pass<'_> {
         Ok(())
     }
 
-    /// Removes what stands in the VDC's namespaces for itself and is no longer planned.
+    /// Removes what stands in the VDC's namespaces for itself and is no longer planned. Bindings were taken from whoever
+    /// they named before, and go however many they are: what stops a removal protects data, not rights.
     async fn remove_orphans(&self, objects: &[Staged]) -> Result<Option<orphans::TooMany>, Error> {
         let desired: BTreeSet<&Key> = objects.iter().map(|s| &s.object.key).collect();
         let children = self.world.children.of_vdc(self.slice.owner.uid.as_str());
         let own = |namespace: Option<&str>| {
             self.slice.namespaces.iter().any(|n| Some(n.at_site.as_str()) == namespace)
         };
-        let for_itself = children.iter().filter(|c| c.hall_uid.is_none() && own(c.key.namespace.as_deref()));
-        let here = for_itself.map(|c| Here { key: &c.key, deleting: c.deleting });
-        let leaving = orphans::leaving(here, &desired);
-        if let Err(stopped) = orphans::breaker(leaving.len(), children.len()) {
+        let for_itself = children.iter().filter(|c| c.hall_uid.is_none());
+        let here = for_itself.filter(|c| own(c.key.namespace.as_deref()) || names_nobody(c));
+        let leaving = orphans::leaving(here.map(|c| Here { key: &c.key, deleting: c.deleting }), &desired);
+        let gone = children.iter().filter(|c| leaving.contains(&c.key)).cloned();
+        let (rights, rest): (Vec<_>, Vec<_>) = gone.partition(|c| is_right(c));
+        ensure::remove(self.world, &rights).await?;
+        if let Err(stopped) = orphans::breaker(rest.len(), children.len()) {
             tracing::error!(%stopped, "removal stopped");
             return Ok(Some(stopped));
         }
-        let gone: Vec<_> = children.iter().filter(|c| leaving.contains(&c.key)).cloned().collect();
-        ensure::remove(self.world, &gone).await?;
+        ensure::remove(self.world, &rest).await?;
         Ok(None)
     }
+}
+
+fn is_right(child: &Child) -> bool {
+    child.key.kind.kind == "RoleBinding"
+}
+
+/// A binding that gives nobody anything, wherever in the VDC it is.
+fn names_nobody(child: &Child) -> bool {
+    let subjects = |v: &Value| v["subjects"].as_array().is_some_and(|s| !s.is_empty());
+    is_right(child) && !subjects(&child.value())
 }
 
 /// Halls that have a record here, or something that runs.

@@ -107,9 +107,63 @@ fn standing(subjects: &[&str]) -> Value {
 }
 
 fn withdrawn(residents: &Residents, subjects: Option<&[&str]>) -> Vec<Object> {
-    let in_app =
-        |key: &Key| (key.namespace.as_deref() == Some(APP)).then(|| subjects.map(standing)).flatten();
-    withdrawals(&valid(&slice()), residents, in_app)
+    of_role(VENDOR, APP, &BTreeSet::new(), residents, subjects)
+}
+
+/// What is withdrawn where one binding stands, of that role in that namespace.
+fn of_role(
+    role: &str,
+    at_site: &str,
+    left_over: &BTreeSet<String>,
+    residents: &Residents,
+    subjects: Option<&[&str]>,
+) -> Vec<Object> {
+    let there = |key: &Key| {
+        let it = key.name == role && key.namespace.as_deref() == Some(at_site);
+        it.then(|| subjects.map(standing)).flatten()
+    };
+    withdrawals(&valid(&slice()), left_over, residents, there)
+}
+
+#[test]
+fn whoever_has_a_role_no_more_loses_its_right_and_nobody_gets_one() {
+    let none = Residents::default();
+    for role in ROLES {
+        let gone = of_role(role, APP, &BTreeSet::new(), &none, Some(&["oidc:former"]));
+        assert_eq!(gone.iter().map(|o| &o.body["subjects"]).collect::<Vec<_>>(), [&json!([])], "{role}");
+    }
+    let everybody = Residents::new(&valid(&slice()), &[hall(1, "guoyang", &["app"])], []);
+    let facts = crate::vdc::SiteFacts { residents: everybody.clone(), ..facts() };
+    for planned in vdc_objects(&valid(&slice()), &facts, &BTreeMap::new()) {
+        let key = planned.object.key.clone();
+        let stands = |k: &Key| (*k == key).then(|| planned.object.body.clone());
+        let all = withdrawals(&valid(&slice()), &BTreeSet::new(), &everybody, stands);
+        assert_eq!(all, [], "what is planned stays: {key}");
+    }
+}
+
+#[test]
+fn in_a_namespace_that_is_kept_only_those_stay_who_have_the_role_still() {
+    let (none, kept) = (Residents::default(), BTreeSet::from(["service-hall-old-1b4e28ba".to_owned()]));
+    let slice = valid(&slice());
+    let admin = slice.members.iter().find(|m| m.role == Role::Admin).unwrap();
+    let body = |names: &[&str]| {
+        let mut body = standing(names);
+        for subject in body["subjects"].as_array_mut().unwrap() {
+            subject["kind"] = json!(kind_of(admin.kind));
+        }
+        body
+    };
+    for role in ["yunting-direct-admin", "yunting-halls-reader"] {
+        let there = |key: &Key| {
+            let it = key.name == role && key.namespace.as_deref() == Some("service-hall-old-1b4e28ba");
+            it.then(|| body(&["oidc:former", &admin.subject]))
+        };
+        let all = withdrawals(&slice, &kept, &none, there);
+        assert_eq!(all.len(), 1, "{role}");
+        let subjects = all[0].body["subjects"].as_array().unwrap();
+        assert_eq!((subjects.len(), &subjects[0]["name"]), (1, &json!(admin.subject)), "{role}");
+    }
 }
 
 #[test]
