@@ -35,6 +35,8 @@ pub struct Child {
     pub version: u64,
     /// Somebody has asked for its deletion.
     pub deleting: bool,
+    /// How many replicas it has was said by us last, not by an autoscaler.
+    pub says_replicas: bool,
     /// It is not there any more: this is what it was, and `version` is that of its end.
     pub gone: bool,
     json: Box<str>,
@@ -55,6 +57,7 @@ impl Child {
             hall_uid: self.hall_uid.clone(),
             version,
             deleting: self.deleting,
+            says_replicas: self.says_replicas,
             gone: true,
             json: self.json.clone(),
         }
@@ -73,6 +76,7 @@ impl Child {
             uid: object.uid().unwrap_or_default(),
             version: object.resource_version().and_then(|v| v.parse().ok()).unwrap_or_default(),
             deleting: object.metadata.deletion_timestamp.is_some(),
+            says_replicas: object.says_replicas,
             gone: false,
             vdc_uid,
             hall_uid,

@@ -18,59 +18,106 @@ use serde_json::{Map, Value};
 /// Where managed fields stand.
 const METADATA: &str = "metadata";
 const MANAGED_FIELDS: &str = "managedFields";
+/// Beginning of the names of Yunting's field managers.
+const OURS: &str = "yunting/";
 
-/// A map as it stands, but for one of its keys, which is passed over.
-struct Without(&'static str);
+/// An entry of managed fields, as much of it as somebody asks for.
+#[derive(Deserialize)]
+struct Entry {
+    #[serde(default)]
+    manager: String,
+    #[serde(default, rename = "fieldsV1")]
+    fields: Fields,
+}
 
-impl<'de> Visitor<'de> for Without {
-    type Value = Map<String, Value>;
+#[derive(Default, Deserialize)]
+struct Fields {
+    #[serde(default, rename = "f:spec")]
+    spec: SpecFields,
+}
 
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a map")
-    }
+#[derive(Default, Deserialize)]
+struct SpecFields {
+    #[serde(default, rename = "f:replicas")]
+    replicas: Option<IgnoredAny>,
+}
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut fields = Map::new();
-        while let Some(key) = map.next_key::<String>()? {
-            if key == self.0 {
-                map.next_value::<IgnoredAny>()?;
-            } else {
-                fields.insert(key, map.next_value()?);
-            }
-        }
-        Ok(fields)
+impl Entry {
+    fn says_replicas(&self) -> bool {
+        self.manager.starts_with(OURS) && self.fields.spec.replicas.is_some()
     }
 }
 
-/// Metadata without managed fields.
-struct Metadata(Map<String, Value>);
+/// Metadata without managed fields, and the one thing that is asked of those.
+#[derive(Default)]
+struct Metadata {
+    fields: Map<String, Value>,
+    says_replicas: bool,
+}
 
 impl<'de> Deserialize<'de> for Metadata {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(Without(MANAGED_FIELDS)).map(Self)
+        deserializer.deserialize_map(InMetadata)
     }
 }
 
-struct Whole;
+struct InMetadata;
 
-impl<'de> Visitor<'de> for Whole {
-    type Value = Map<String, Value>;
+impl<'de> Visitor<'de> for InMetadata {
+    type Value = Metadata;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("metadata of an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Metadata, A::Error> {
+        let mut metadata = Metadata::default();
+        while let Some(key) = map.next_key::<String>()? {
+            if key == MANAGED_FIELDS {
+                let entries: Vec<Entry> = map.next_value()?;
+                metadata.says_replicas = entries.iter().any(Entry::says_replicas);
+            } else {
+                metadata.fields.insert(key, map.next_value()?);
+            }
+        }
+        Ok(metadata)
+    }
+}
+
+/// A whole object.
+struct Whole {
+    body: Map<String, Value>,
+    says_replicas: bool,
+}
+
+impl<'de> Deserialize<'de> for Whole {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(InWhole)
+    }
+}
+
+struct InWhole;
+
+impl<'de> Visitor<'de> for InWhole {
+    type Value = Whole;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object of the Kubernetes API")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut fields = Map::new();
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Whole, A::Error> {
+        let mut whole = Whole { body: Map::new(), says_replicas: false };
         while let Some(key) = map.next_key::<String>()? {
             let value = if key == METADATA {
-                Value::Object(map.next_value::<Metadata>()?.0)
+                let metadata: Metadata = map.next_value()?;
+                whole.says_replicas = metadata.says_replicas;
+                Value::Object(metadata.fields)
             } else {
                 map.next_value()?
             };
-            fields.insert(key, value);
+            whole.body.insert(key, value);
         }
-        Ok(fields)
+        Ok(whole)
     }
 }
 
@@ -81,16 +128,18 @@ pub struct Lean {
     pub metadata: ObjectMeta,
     /// All of it, metadata included.
     pub body: Value,
+    /// How many replicas it has was said by us last, not by an autoscaler.
+    pub says_replicas: bool,
 }
 
 impl<'de> Deserialize<'de> for Lean {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let body = Value::Object(deserializer.deserialize_map(Whole)?);
+        let Whole { body, says_replicas } = Whole::deserialize(deserializer)?;
         let metadata = match body.get(METADATA) {
             Some(metadata) => ObjectMeta::deserialize(metadata).map_err(D::Error::custom)?,
             None => ObjectMeta::default(),
         };
-        Ok(Self { metadata, body })
+        Ok(Self { metadata, body: Value::Object(body), says_replicas })
     }
 }
 
@@ -138,7 +187,7 @@ pub struct Unreadable {
 
 impl<'de, K: DeserializeOwned> Deserialize<'de> for Read<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let body = Value::Object(deserializer.deserialize_map(Whole)?);
+        let Whole { body, .. } = Whole::deserialize(deserializer)?;
         let metadata = body.get(METADATA);
         let text = |name: &str| metadata?.get(name)?.as_str().map(str::to_owned);
         let known = ObjectMeta {
@@ -147,7 +196,7 @@ impl<'de, K: DeserializeOwned> Deserialize<'de> for Read<K> {
             resource_version: text("resourceVersion"),
             ..ObjectMeta::default()
         };
-        let read = serde_json::from_value(body);
+        let read = serde_json::from_value(Value::Object(body));
         Ok(Self(read.map_err(|error| Unreadable { error: error.to_string(), metadata: known })))
     }
 }
@@ -231,6 +280,20 @@ mod tests {
         assert_eq!(lean.body, expected);
         assert_eq!((lean.name_any().as_str(), lean.labels()["l"].as_str()), ("m", "x"));
         assert_eq!(lean.resource_version().as_deref(), Some("7"));
+    }
+
+    #[test]
+    fn it_is_known_whether_we_say_the_replicas() {
+        for (manager, fields, ours) in [
+            ("yunting/site-hall", json!({"f:spec": {"f:replicas": {}, "f:template": {".": {}}}}), true),
+            ("yunting/site-hall", json!({"f:spec": {"f:template": {}}, "f:metadata": {}}), false),
+            ("kube-controller-manager", json!({"f:spec": {"f:replicas": {}}}), false),
+        ] {
+            let mut object = object(&json!({}));
+            let entry = json!({"manager": manager, "operation": "Apply", "fieldsV1": fields});
+            object["metadata"]["managedFields"].as_array_mut().unwrap().push(entry);
+            assert_eq!(event::<Lean>(&object).says_replicas, ours, "{manager} {fields}");
+        }
     }
 
     #[test]

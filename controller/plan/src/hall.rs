@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
-use yunting_crds::hall::{Component, ComponentKind};
+use yunting_crds::hall::{Autoscaling, Component, ComponentKind};
 use yunting_crds::labels;
 use yunting_crds::names::{ComponentName, HallName, long_hash};
 
@@ -127,9 +127,15 @@ impl ValidHallSlice {
 }
 
 impl ValidComponent {
-    /// Pods asked here: the start value where load decides.
+    /// Pods asked here, where load does not decide.
     pub fn replicas(&self) -> u32 {
         if self.active { self.spec.replicas } else { 0 }
+    }
+
+    /// Pods that it begins with where its load decides: what is asked, within what its load may make of it.
+    pub fn start(&self) -> u32 {
+        let within = |a: &Autoscaling| self.spec.replicas.max(a.min_replicas).min(a.max_replicas);
+        self.spec.autoscaling.as_ref().map_or(self.spec.replicas, within)
     }
 
     /// Fewest pods that are asked here.

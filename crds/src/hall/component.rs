@@ -91,7 +91,8 @@ pub struct Component {
     /// How a new version comes in.
     #[serde(default)]
     pub rollout: Rollout,
-    /// Grows and shrinks by load; `replicas` is then only the start.
+    /// Grows and shrinks by load; `replicas`, brought within the bounds given here, is then what a new workload begins
+    /// with, and nothing afterwards.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoscaling: Option<Autoscaling>,
     /// Volumes of each replica of a `Stateful` component.

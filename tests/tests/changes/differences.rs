@@ -29,7 +29,7 @@ struct Difference {
     is: fn(&Seen<'_>) -> bool,
 }
 
-const ALL: [Difference; 9] = [
+const ALL: [Difference; 10] = [
     Difference {
         _reason: "a namespace that a VDC no longer names is closed and kept, with what is in it: it may be data",
         is: |s| s.left_namespace(),
@@ -91,6 +91,15 @@ const ALL: [Difference; 9] = [
                 && s.about("spec.lifecycle.state")
         },
     },
+    Difference {
+        _reason: "load decides how many there are: a start is for what is made anew, and a lower floor ends nothing",
+        is: |s| {
+            let about = s.about("components[].autoscaling") || s.about("components[].replicas");
+            let counted = ["HallSlice", "Hall"].contains(&s.kind()) && s.counts_pods();
+            let workload = s.line.key.ends_with("/<desk-back>") && s.place("/data/spec/replicas");
+            about && s.follows_load() && (counted || s.kind() == "Deployment" && workload)
+        },
+    },
 ];
 
 /// Whether a difference is one of those that may be.
@@ -110,6 +119,22 @@ impl Seen<'_> {
 
     fn place(&self, prefix: &str) -> bool {
         self.line.place.starts_with(prefix)
+    }
+
+    /// The component that grows with load does so as it is asked now.
+    fn follows_load(&self) -> bool {
+        let now = &self.mutation.spec["components"][1]["autoscaling"];
+        self.phase == Phase::Back || now.is_object()
+    }
+
+    /// It is about how many pods of that component there are, or of all.
+    fn counts_pods(&self) -> bool {
+        let sums = [
+            "/data/status/replicaSummary",
+            "/data/status/sites/0/readyReplicas",
+            "/data/status/sites/0/replicas",
+        ];
+        sums.iter().any(|place| self.place(place)) || self.place("/data/status/components/1/")
     }
 
     fn too_much(&self) -> bool {

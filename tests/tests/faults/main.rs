@@ -15,6 +15,7 @@ mod events;
 mod late;
 mod leader;
 mod life;
+mod load;
 mod minority;
 mod pool;
 mod restore;
@@ -53,7 +54,7 @@ fn main() -> ExitCode {
 type Test = fn(&mut World) -> anyhow::Result<()>;
 
 fn trials(pool: Option<&Arc<Pool>>) -> Vec<Trial> {
-    let tests: [(&str, Test); 19] = [
+    let tests: [(&str, Test); 20] = [
         ("a_crash_at_any_write_changes_nothing_in_the_end", crash::at_every_write),
         ("a_deposed_leaders_late_write_is_refused", leader::late_update),
         ("a_deposed_leader_makes_no_slice_of_what_is_gone", leader::late_create),
@@ -73,6 +74,7 @@ fn trials(pool: Option<&Arc<Pool>>) -> Vec<Trial> {
         ("rights_of_many_are_withdrawn_at_once", rights::of_many),
         ("rights_in_a_refused_vdc_are_withdrawn", rights::in_a_refused_vdc),
         ("rights_in_a_namespace_that_is_kept_are_withdrawn", rights::in_a_namespace_that_is_kept),
+        ("what_follows_load_begins_as_asked", load::begins_as_asked),
     ];
     let trial = |(name, test): (&str, Test)| {
         let pool = pool.cloned();

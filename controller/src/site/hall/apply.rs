@@ -1,16 +1,17 @@
 //! Makes a hall's objects stand: first what may stand in a closed namespace, then what runs, in open ones only.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
 
 use yunting_crds::labels;
-use yunting_plan::hall::{hall_objects, needs_open};
+use yunting_plan::hall::{ValidHallSlice, hall_objects, needs_open};
 use yunting_plan::object::{Key, Object};
 use yunting_plan::orphans::{self, Standing as Here};
 use yunting_plan::scope::Scope;
 use yunting_plan::vdc::admission::Admission;
 
 use super::validate::Valid;
-use super::{Error, MANAGER, growth, retry, secrets};
+use super::{Error, MANAGER, growth, retry, secrets, start};
 use crate::site::ensure::{self, label_of, namespace_key};
 use crate::site::memory::Standing;
 use crate::site::vdc::facts;
@@ -55,7 +56,8 @@ pub(super) async fn apply(world: &World, valid: &Valid) -> Result<Done, Error> {
             now.retain(|o| o.key != object.key);
         }
     }
-    ensure::all(world, MANAGER, &scope, &now).await?;
+    let now: Vec<Cow<'_, Object>> = now.into_iter().map(|o| begun(world, hall, o)).collect();
+    ensure::all(world, MANAGER, &scope, &now.iter().map(AsRef::as_ref).collect::<Vec<_>>()).await?;
     ensure::all(world, MANAGER, &scope, &after).await?;
     if !held.is_empty() {
         done.waiting = reasons(&closed, &unseen, &secrets.missing);
@@ -64,6 +66,10 @@ pub(super) async fn apply(world: &World, valid: &Valid) -> Result<Done, Error> {
     done.note = lacks_class(world, valid);
     done.stopped = remove_orphans(world, valid, &objects, &secrets.keys).await?;
     Ok(done)
+}
+
+fn begun<'a>(world: &World, hall: &ValidHallSlice, object: &'a Object) -> Cow<'a, Object> {
+    start::with_replicas(world, hall, object).map_or(Cow::Borrowed(object), Cow::Owned)
 }
 
 async fn opened(world: &World, valid: &Valid, open: bool) -> Result<(), Error> {

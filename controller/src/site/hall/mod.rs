@@ -6,6 +6,7 @@ mod growth;
 mod observe;
 mod retry;
 mod secrets;
+mod start;
 mod status;
 mod teardown;
 mod trouble;
