@@ -21,6 +21,7 @@ mod pool;
 mod restore;
 mod rights;
 mod stuck;
+mod volumes;
 mod world;
 
 use std::process::ExitCode;
@@ -54,7 +55,7 @@ fn main() -> ExitCode {
 type Test = fn(&mut World) -> anyhow::Result<()>;
 
 fn trials(pool: Option<&Arc<Pool>>) -> Vec<Trial> {
-    let tests: [(&str, Test); 20] = [
+    let tests: [(&str, Test); 21] = [
         ("a_crash_at_any_write_changes_nothing_in_the_end", crash::at_every_write),
         ("a_deposed_leaders_late_write_is_refused", leader::late_update),
         ("a_deposed_leader_makes_no_slice_of_what_is_gone", leader::late_create),
@@ -75,6 +76,7 @@ fn trials(pool: Option<&Arc<Pool>>) -> Vec<Trial> {
         ("rights_in_a_refused_vdc_are_withdrawn", rights::in_a_refused_vdc),
         ("rights_in_a_namespace_that_is_kept_are_withdrawn", rights::in_a_namespace_that_is_kept),
         ("what_follows_load_begins_as_asked", load::begins_as_asked),
+        ("volumes_grow_once_they_are_bound", volumes::grow_once_they_are_bound),
     ];
     let trial = |(name, test): (&str, Test)| {
         let pool = pool.cloned();

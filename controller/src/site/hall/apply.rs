@@ -24,6 +24,8 @@ pub(super) struct Done {
     pub(super) waiting: Vec<String>,
     /// What the site lacks for the hall to run.
     pub(super) note: Option<String>,
+    /// Volumes that are to grow, and what they wait for.
+    pub(super) growing: Vec<String>,
     /// More would have been removed than may go at once.
     pub(super) stopped: Option<orphans::TooMany>,
 }
@@ -52,7 +54,9 @@ pub(super) async fn apply(world: &World, valid: &Valid) -> Result<Done, Error> {
     let may = |o: &&Object| may_write(world, o, &shut, secrets.missing.is_empty());
     let (mut now, held): (Vec<&Object>, Vec<&Object>) = late.into_iter().partition(may);
     for object in now.clone() {
-        if growth::grow(world, object).await? {
+        let growth = growth::grow(world, hall, object).await?;
+        done.growing.extend(growth.waiting);
+        if growth.anew {
             now.retain(|o| o.key != object.key);
         }
     }

@@ -4,6 +4,8 @@
 use kube::api::{DeleteParams, PropagationPolicy};
 use kube::core::Request;
 use serde_json::{Value, json};
+use yunting_crds::resources::Kind;
+use yunting_plan::hall::ValidHallSlice;
 use yunting_plan::object::Object;
 
 use crate::children::Child;
@@ -15,17 +17,27 @@ use crate::writer::{Error, path};
 const TEMPLATES: &str = "/spec/volumeClaimTemplates";
 const STORAGE: &str = "/spec/resources/requests/storage";
 
-/// Does it for one object, where it is needed; whether the object is on its way out now and made anew later.
-pub(super) async fn grow(world: &World, object: &Object) -> Result<bool, Error> {
+/// What came of it for one object.
+#[derive(Debug, Default)]
+pub(super) struct Growth {
+    /// The object is on its way out now and made anew later.
+    pub(super) anew: bool,
+    /// What waits to grow until it is bound: an API server grows no other claim.
+    pub(super) waiting: Vec<String>,
+}
+
+/// Does it for one object, where it is needed.
+pub(super) async fn grow(world: &World, hall: &ValidHallSlice, object: &Object) -> Result<Growth, Error> {
     if object.key.kind.kind != "StatefulSet" {
-        return Ok(false);
+        return Ok(Growth::default());
     }
-    let Standing::Differs(child) = ensure::standing(world, object) else { return Ok(false) };
+    let mut growth = Growth::default();
+    for (template, size) in sizes(&object.body) {
+        growth.waiting.append(&mut claims(world, hall, object, &template, &size).await?);
+    }
+    let Standing::Differs(child) = ensure::standing(world, object) else { return Ok(growth) };
     if !moved(&child.value(), &object.body) {
-        return Ok(false);
-    }
-    for (template, size) in &grown(&child.value(), &object.body) {
-        claims(world, &child, template, size).await?;
+        return Ok(growth);
     }
     tracing::info!(object = %object.key, "its volumes change: the StatefulSet is made anew, its pods stay");
     let params =
@@ -33,7 +45,8 @@ pub(super) async fn grow(world: &World, object: &Object) -> Result<bool, Error> 
     let request = Request::new(path(&object.key)).delete(&object.key.name, &params);
     let request = request.map_err(|source| Error::Build { key: Box::new(object.key.clone()), source })?;
     world.memory.forget(&object.key);
-    world.ends.writer.raw(&object.key, "orphan", request).await.map(|_| true)
+    world.ends.writer.raw(&object.key, "orphan", request).await?;
+    Ok(Growth { anew: true, ..growth })
 }
 
 /// Whether the templates are to say anything else than those that stand: their sizes, their class, or the labels of
@@ -49,38 +62,68 @@ fn moved(standing: &Value, desired: &Value) -> bool {
     all(standing) != all(desired)
 }
 
-/// Names of templates whose size is another than the one that stands, and the new size.
-fn grown(standing: &Value, desired: &Value) -> Vec<(String, String)> {
-    let list = |v: &Value| v.pointer(TEMPLATES).and_then(Value::as_array).cloned().unwrap_or_default();
-    let name = |t: &Value| t.pointer("/metadata/name").and_then(Value::as_str).map(str::to_owned);
-    let size = |t: &Value| t.pointer(STORAGE).and_then(Value::as_str).map(str::to_owned);
-    let before = list(standing);
-    list(desired)
-        .iter()
-        .filter_map(|t| {
-            let (template, wanted) = (name(t)?, size(t)?);
-            let old = before.iter().find(|b| name(b).as_ref() == Some(&template)).and_then(size)?;
-            (old != wanted).then_some((template, wanted))
-        })
-        .collect()
+/// Names of templates and the sizes they ask for.
+fn sizes(set: &Value) -> Vec<(String, String)> {
+    let text = |t: &Value, place: &str| t.pointer(place).and_then(Value::as_str).map(str::to_owned);
+    let all = set.pointer(TEMPLATES).and_then(Value::as_array).into_iter().flatten();
+    all.filter_map(|t| Some((text(t, "/metadata/name")?, text(t, STORAGE)?))).collect()
 }
 
-/// Patches the claims that were made from one template.
-async fn claims(world: &World, owner: &Child, template: &str, size: &str) -> Result<(), Error> {
-    let prefix = format!("{template}-{}-", owner.key.name);
-    let uid = |uid: &Option<String>| uid.clone().unwrap_or_default();
-    let all = world.children.of_hall(&uid(&owner.vdc_uid), &uid(&owner.hall_uid));
-    let own = |c: &&std::sync::Arc<Child>| {
+/// Patches the claims that were made from one template and are smaller; what waits to be bound. It is looked at in every
+/// pass: a claim that is bound later, or made from the old template while the new one is on its way, catches up.
+async fn claims(
+    world: &World,
+    hall: &ValidHallSlice,
+    set: &Object,
+    template: &str,
+    size: &str,
+) -> Result<Vec<String>, Error> {
+    let prefix = format!("{template}-{}-", set.key.name);
+    let own = |c: &Child| {
         let ordinal = c.key.name.strip_prefix(&prefix).is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit()));
-        c.key.kind.kind == "PersistentVolumeClaim" && c.key.namespace == owner.key.namespace && ordinal
+        c.key.kind.kind == "PersistentVolumeClaim" && c.key.namespace == set.key.namespace && ordinal
     };
-    for claim in all.iter().filter(own) {
-        if claim.value().pointer(STORAGE).and_then(Value::as_str) != Some(size) {
-            let patch = json!({"spec": {"resources": {"requests": {"storage": size}}}});
-            world.ends.writer.merge(&claim.key, &patch).await?;
+    let all = world.children.of_hall(hall.owner.uid.as_str(), hall.uid.as_str());
+    let mut waiting = Vec::new();
+    for claim in all.iter().filter(|c| own(c) && !c.deleting) {
+        match next(&claim.value(), size) {
+            Next::Nothing => (),
+            Next::Wait => waiting
+                .push(format!("volume {} is not bound yet; it grows to {size} when it is", claim.key.name)),
+            Next::Patch => {
+                let patch = json!({"spec": {"resources": {"requests": {"storage": size}}}});
+                world.ends.writer.merge(&claim.key, &patch).await?;
+            }
         }
     }
-    Ok(())
+    Ok(waiting)
+}
+
+/// What is to be done with a claim.
+#[derive(Debug, PartialEq, Eq)]
+enum Next {
+    /// It is large enough.
+    Nothing,
+    /// It is too small and not bound.
+    Wait,
+    /// It is asked to grow.
+    Patch,
+}
+
+fn next(claim: &Value, size: &str) -> Next {
+    let amount = |text: &str| Kind::Storage.parse(text).ok();
+    let now = claim.pointer(STORAGE).and_then(Value::as_str).and_then(amount);
+    let bound = claim.pointer("/status/phase").and_then(Value::as_str) == Some("Bound");
+    match (now, amount(size)) {
+        (Some(now), Some(wanted)) if now < wanted => {
+            if bound {
+                Next::Patch
+            } else {
+                Next::Wait
+            }
+        }
+        _ => Next::Nothing,
+    }
 }
 
 #[cfg(test)]
@@ -88,11 +131,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_claim_only_grows_and_only_when_it_is_bound() {
+        let claim = |size: &str, phase: &str| json!({"spec": {"resources": {"requests": {"storage": size}}}, "status": {"phase": phase}});
+        for (now, phase, wanted) in [
+            ("1Gi", "Bound", Next::Patch),
+            ("1Gi", "Pending", Next::Wait),
+            ("2Gi", "Bound", Next::Nothing),
+            ("2048Mi", "Pending", Next::Nothing),
+            ("3Gi", "Bound", Next::Nothing),
+        ] {
+            assert_eq!(next(&claim(now, phase), "2Gi"), wanted, "{now} {phase}");
+        }
+        assert_eq!(next(&json!({}), "2Gi"), Next::Nothing);
+    }
+
+    #[test]
     fn only_a_changed_size_makes_it_anew() {
         let set = |size: &str| json!({"spec": {"volumeClaimTemplates": [{"metadata": {"name": "data-data"}, "spec": {"resources": {"requests": {"storage": size}}}}]}});
-        assert!(grown(&set("1Gi"), &set("1Gi")).is_empty());
-        assert_eq!(grown(&set("1Gi"), &set("2Gi")), [("data-data".to_owned(), "2Gi".to_owned())]);
-        assert!(grown(&json!({}), &set("2Gi")).is_empty());
+        assert!(!moved(&set("1Gi"), &set("1Gi")) && moved(&set("1Gi"), &set("2Gi")));
+        assert_eq!(sizes(&set("2Gi")), [("data-data".to_owned(), "2Gi".to_owned())]);
+        assert!(sizes(&json!({})).is_empty());
     }
 
     #[test]

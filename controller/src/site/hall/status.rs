@@ -233,7 +233,8 @@ fn ready(
     if let Some(stopped) = &done.stopped {
         return not(reason::APPLY_FAILED, stopped.to_string());
     }
-    let lacking: Vec<String> = components.iter().filter(|c| !c.ready).map(lack).collect();
+    let growing = done.growing.iter().cloned();
+    let lacking: Vec<String> = growing.chain(components.iter().filter(|c| !c.ready).map(lack)).collect();
     if !lacking.is_empty() {
         let all: Vec<String> = done.note.iter().cloned().chain(lacking).collect();
         return not(reason::IN_PROGRESS, all.join("; "));
