@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::ResourceExt;
+use yunting_crds::common::Quota;
 use yunting_crds::conditions::{QUOTA_ENFORCED, READY, State, find, reason, state_of};
 use yunting_crds::{Bureau, Hall, Site, VdcTemplate, VirtualDataCenter, labels, names};
 
@@ -77,8 +78,8 @@ impl<T: PartialEq> Seen<T> {
     }
 }
 
-/// Generation of an object, and whether it is as others need it.
-type Offer = (Option<i64>, bool);
+/// Generation of a site, whether it works, and how much there is: nodes that come change neither of the others.
+type Offer = (Option<i64>, bool, Quota);
 
 /// A VDC changed or its status did: its halls wait for its place and its namespaces.
 pub(super) fn vdc_touched(w: &Wakers, halls: &Late<Hall>, vdc: &VirtualDataCenter) {
@@ -133,8 +134,9 @@ pub(super) fn template_touched(w: &Wakers, vdcs: &Cache<VirtualDataCenter>, temp
 pub(super) fn site_touched(w: &Wakers, vdcs: &Cache<VirtualDataCenter>, seen: &Seen<Offer>, site: &Site) {
     w.sites.wake(key(site));
     let ready = site.status.as_ref().is_some_and(|s| state_of(&s.conditions, READY) == State::True);
+    let room = site.status.as_ref().map(|s| s.allocatable.clone()).unwrap_or_default();
     let name = site.name_any();
-    if !matches!(seen.before(&name, (site.metadata.generation, ready)), Before::Same) {
+    if !matches!(seen.before(&name, (site.metadata.generation, ready, room)), Before::Same) {
         let concerned = |v: &VirtualDataCenter| {
             let status = v.status.as_ref();
             status.is_none_or(|s| s.active_site.is_none() || s.sites.iter().any(|x| x.site == name))

@@ -29,7 +29,7 @@ struct Difference {
     is: fn(&Seen<'_>) -> bool,
 }
 
-const ALL: [Difference; 10] = [
+const ALL: [Difference; 11] = [
     Difference {
         _reason: "a namespace that a VDC no longer names is closed and kept, with what is in it: it may be data",
         is: |s| s.left_namespace(),
@@ -98,6 +98,13 @@ const ALL: [Difference; 10] = [
             let counted = ["HallSlice", "Hall"].contains(&s.kind()) && s.counts_pods();
             let workload = s.line.key.ends_with("/<desk-back>") && s.place("/data/spec/replicas");
             about && s.follows_load() && (counted || s.kind() == "Deployment" && workload)
+        },
+    },
+    Difference {
+        _reason: "a site with less room than it has promised ends nothing: who is there stays, who comes has no place",
+        is: |s| {
+            let no_place = s.place("/data/status/Ready") && s.kind() == "VirtualDataCenter";
+            s.phase == Phase::Changed && s.mutation.kind == "Site" && s.about("spec.capacity") && no_place
         },
     },
 ];
