@@ -117,33 +117,7 @@ pub async fn run(stage: &Stage, wrong: &mut Wrong) -> anyhow::Result<()> {
             }
         }
     }
-    if let Err(late) = room_at_the_site(stage, &tenant).await {
-        println!("room at the site: {late:#}");
-        wrong.entry("waits").or_default().push(format!("room at the site: {late:#}"));
-    }
     Ok(())
-}
-
-/// A VDC that found no place gets one when the site has room again: its nodes tell that, or a person.
-async fn room_at_the_site(stage: &Stage, tenant: &Tenant) -> anyhow::Result<()> {
-    let mut small = tenant.spec("Site");
-    small["capacity"]["declared"]["cpu"] = json!("1");
-    put(stage, tenant, &small).await?;
-    stage.settled().await?;
-    let mut spec = base::vdc();
-    spec["quota"]["cpu"] = json!("500m");
-    spec["drReserve"] = Value::Null;
-    let name = tenant.own_text("placeless");
-    tenant.make(&stage.planes, "VirtualDataCenter", &name, &spec).await?;
-    let vdcs = tenant.api(&stage.planes, "VirtualDataCenter");
-    until(&vdcs, &name, |ready| ready["reason"] == "NoPlace").await?;
-    put(stage, tenant, &tenant.spec("Site")).await?;
-    until(&vdcs, &name, |ready| ready["reason"] != "NoPlace").await
-}
-
-async fn put(stage: &Stage, tenant: &Tenant, site: &Value) -> anyhow::Result<()> {
-    let put = tenant.put(&stage.planes, "Site", site).await?;
-    put.map_err(|refusal| anyhow::anyhow!("the site is refused: {}", refusal.0))
 }
 
 fn tell(wrong: &mut Wrong, step: &Step, late: &anyhow::Error) {
