@@ -67,10 +67,12 @@ fn rest(way: Option<&[Step]>, on_it: impl Fn(&Step) -> bool) -> Option<&[Step]> 
     way?.split_first().filter(|(step, _)| on_it(step)).map(|(_, rest)| rest)
 }
 
-/// Whether one of the names stands in an entry, its own name aside.
+/// Whether one of the names stands in an entry, its own name and a value of its own aside.
 fn mentions(entry: &Value, names: &BTreeSet<&str>) -> bool {
     match entry {
-        Value::Object(fields) => fields.iter().any(|(field, below)| field != "name" && holds(below, names)),
+        Value::Object(fields) => fields
+            .iter()
+            .any(|(field, below)| !["name", "value"].contains(&field.as_str()) && holds(below, names)),
         _ => holds(entry, names),
     }
 }
