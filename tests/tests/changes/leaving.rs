@@ -21,7 +21,7 @@ use yunting_plan::quota::split::Share;
 use yunting_plan::slices::{HallInput, Identity, VdcInput, effective_amounts, hall_slice, vdc_slice};
 use yunting_plan::vdc::access::Residents;
 use yunting_plan::vdc::{SiteFacts, ValidVdcSlice, vdc_objects};
-use yunting_tests::mutations::{Change, Mutation, TOKEN, Verdict, cleared};
+use yunting_tests::mutations::{Change, Mutation, TOKEN, Verdict, cleared, schema};
 use yunting_tests::plane::SITE;
 
 use super::base::{self, HALL, VDC};
@@ -105,21 +105,30 @@ fn planned(key: Key) -> Planned {
 }
 
 /// What goes with a change: objects that are planned before it and not after, but what is in a namespace that goes
-/// with them.
+/// with them. Nothing goes where the change cannot be carried out.
 pub fn leaving(kind: &str, spec: &Value) -> BTreeSet<Planned> {
-    let before = Specs { kind, spec: &base::object(kind)["spec"] }.planned();
-    let after = Specs { kind, spec }.planned();
-    let (Some(before), Some(after)) = (before, after) else { return BTreeSet::new() };
+    gone(kind, spec).unwrap_or_default()
+}
+
+/// The same; nothing at all where the change cannot be carried out.
+fn gone(kind: &str, spec: &Value) -> Option<BTreeSet<Planned>> {
+    let before = Specs { kind, spec: &base::object(kind)["spec"] }.planned()?;
+    let after = Specs { kind, spec }.planned()?;
     let gone: BTreeSet<Planned> = before.difference(&after).cloned().collect();
     let left = |namespace: &String| gone.contains(&("Namespace", String::new(), namespace.clone()));
-    gone.iter().filter(|(_, namespace, _)| !left(namespace)).cloned().collect()
+    Some(gone.iter().filter(|(_, namespace, _)| !left(namespace)).cloned().collect())
 }
 
 /// For every kind of object that changes of this kind can take away: the change that takes one away and the least with
 /// it. Of those that are the same in this, the first; so another order makes other changes and takes away the same.
 pub fn always(kind: &'static str, all: &[Change]) -> Vec<Mutation> {
     let object = base::object(kind);
-    let less = all.iter().filter(|c| c.takes_away(&object["spec"]));
+    // Asked of the plan first, which is quicker than the rules are. What cannot be carried out alone may be with more.
+    let may = |c: &&Change| {
+        let spec = c.apply(schema(kind), &object["spec"]);
+        gone(kind, &spec).is_none_or(|gone| !gone.is_empty())
+    };
+    let less = all.iter().filter(|c| c.takes_away(&object["spec"])).filter(may);
     let taken = less.flat_map(|c| cleared(kind, &object, c)).filter(|m| m.verdict == Verdict::Accepted);
     let mut found: Vec<(Mutation, BTreeSet<Planned>)> = taken
         .map(|m| {
