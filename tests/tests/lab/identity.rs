@@ -63,11 +63,24 @@ fn seen(world: &World) -> anyhow::Result<BTreeMap<String, BTreeSet<String>>> {
                 .with_context(|| format!("cannot read the audit log of {server} at {}", site.name))?;
             // The last line may be in writing.
             for record in text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
-                let user = record["user"]["username"].as_str().unwrap_or_default().to_owned();
+                let Some(user) = user(&record) else { continue };
                 let groups = record["user"]["groups"].as_array().into_iter().flatten();
                 seen.entry(user).or_default().extend(groups.filter_map(Value::as_str).map(str::to_owned));
             }
         }
     }
     Ok(seen)
+}
+
+/// Whose request it was; nobody's if it was turned away before anybody was known. Any other without a name is told by
+/// what it asked.
+fn user(record: &Value) -> Option<String> {
+    match record["user"]["username"].as_str() {
+        Some(user) if !user.is_empty() => Some(user.to_owned()),
+        _ if record["responseStatus"]["code"] == 401 => None,
+        _ => Some(format!(
+            "somebody without a name: {} {} {} {}",
+            record["verb"], record["requestURI"], record["responseStatus"], record["sourceIPs"]
+        )),
+    }
 }
