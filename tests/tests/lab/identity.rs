@@ -63,7 +63,7 @@ fn seen(world: &World) -> anyhow::Result<BTreeMap<String, BTreeSet<String>>> {
                 .with_context(|| format!("cannot read the audit log of {server} at {}", site.name))?;
             // The last line may be in writing.
             for record in text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
-                let Some(user) = user(&record) else { continue };
+                let user = user(&record);
                 let groups = record["user"]["groups"].as_array().into_iter().flatten();
                 seen.entry(user).or_default().extend(groups.filter_map(Value::as_str).map(str::to_owned));
             }
@@ -72,15 +72,13 @@ fn seen(world: &World) -> anyhow::Result<BTreeMap<String, BTreeSet<String>>> {
     Ok(seen)
 }
 
-/// Whose request it was; nobody's if it was turned away before anybody was known. Any other without a name is told by
-/// what it asked.
-fn user(record: &Value) -> Option<String> {
+/// Whose request it was; one without a name is told by what it asked and what it was answered.
+fn user(record: &Value) -> String {
     match record["user"]["username"].as_str() {
-        Some(user) if !user.is_empty() => Some(user.to_owned()),
-        _ if record["responseStatus"]["code"] == 401 => None,
-        _ => Some(format!(
+        Some(user) if !user.is_empty() => user.to_owned(),
+        _ => format!(
             "somebody without a name: {} {} {} {}",
             record["verb"], record["requestURI"], record["responseStatus"], record["sourceIPs"]
-        )),
+        ),
     }
 }
