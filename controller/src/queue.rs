@@ -18,7 +18,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::{Classified, backoff, chain};
 use crate::metrics::Metrics;
-use crate::turns::Turns;
+use crate::turns::{Crowd, Turns};
+
+/// Time after which a queue looks again whether the others still work for a group that it yields to.
+const GLANCE: Duration = Duration::from_millis(10);
 
 /// What a reconcile asks of the queue when it ends well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,20 +62,21 @@ pub struct Queue<K> {
     name: &'static str,
     receiver: mpsc::UnboundedReceiver<(K, Duration)>,
     group: Group<K>,
+    crowd: Crowd,
 }
 
 impl<K> Queue<K> {
-    /// Groups of keys take turns; without this all keys are one group.
+    /// Groups of keys take turns, those of all queues with the same crowd together; without this all keys are one group.
     #[must_use]
-    pub fn by_turns(self, group: impl Fn(&K) -> String + Send + 'static) -> Self {
-        Self { group: Box::new(group), ..self }
+    pub fn by_turns(self, crowd: &Crowd, group: impl Fn(&K) -> String + Send + 'static) -> Self {
+        Self { group: Box::new(group), crowd: crowd.clone(), ..self }
     }
 }
 
 /// A queue and its waker.
 pub fn queue<K>(name: &'static str) -> (Waker<K>, Queue<K>) {
     let (sender, receiver) = mpsc::unbounded_channel();
-    (Waker(sender), Queue { name, receiver, group: Box::new(|_| String::new()) })
+    (Waker(sender), Queue { name, receiver, group: Box::new(|_| String::new()), crowd: Crowd::default() })
 }
 
 struct State<K> {
@@ -89,11 +93,11 @@ struct State<K> {
 }
 
 impl<K: Clone + Eq + Hash> State<K> {
-    fn new() -> Self {
+    fn new(crowd: Crowd) -> Self {
         Self {
             due: HashMap::new(),
             order: BTreeMap::new(),
-            turns: Turns::default(),
+            turns: Turns::new(crowd),
             running: HashMap::new(),
             woken: HashSet::new(),
             attempts: HashMap::new(),
@@ -118,8 +122,11 @@ impl<K: Clone + Eq + Hash> State<K> {
         self.order.insert(place, key);
     }
 
-    fn next_due(&self) -> Option<Instant> {
-        self.order.keys().next().map(|(at, _)| *at)
+    /// When to look again, if nothing comes before.
+    fn next_look(&self, now: Instant) -> Option<Instant> {
+        let due = self.order.keys().next().map(|(at, _)| *at);
+        let glance = self.turns.yields().then(|| now + GLANCE);
+        due.into_iter().chain(glance).min()
     }
 
     fn take(&mut self, now: Instant, group: &dyn Fn(&K) -> String) -> Option<K> {
@@ -158,7 +165,7 @@ impl<K: Clone + Eq + Hash + Display + Send + 'static> Queue<K> {
         Fut: Future<Output = Result<Next, E>> + Send + 'static,
         E: Classified + Send + 'static,
     {
-        let mut state: State<K> = State::new();
+        let mut state: State<K> = State::new(self.crowd.clone());
         let mut tasks: JoinSet<(K, Result<Next, E>, Duration)> = JoinSet::new();
         loop {
             while tasks.len() < concurrency
@@ -175,7 +182,7 @@ impl<K: Clone + Eq + Hash + Display + Send + 'static> Queue<K> {
                 .queue
                 .with_label_values(&[self.name])
                 .set(i64::try_from(state.due.len()).unwrap_or(i64::MAX));
-            let wait = state.next_due().filter(|_| tasks.len() < concurrency);
+            let wait = state.next_look(Instant::now()).filter(|_| tasks.len() < concurrency);
             tokio::select! {
                 () = stop.cancelled() => break,
                 key = self.receiver.recv() => match key {
@@ -241,7 +248,7 @@ mod tests {
 
     #[test]
     fn a_key_waits_once_at_its_earliest_time() {
-        let (mut state, now) = (State::new(), Instant::now());
+        let (mut state, now) = (State::new(Crowd::default()), Instant::now());
         state.schedule("a", now + Duration::from_secs(5));
         state.schedule("a", now);
         state.schedule("a", now + Duration::from_secs(9));
@@ -251,7 +258,7 @@ mod tests {
 
     #[test]
     fn a_key_woken_while_it_runs_runs_once_more() {
-        let (mut state, now) = (State::new(), Instant::now());
+        let (mut state, now) = (State::new(Crowd::default()), Instant::now());
         state.schedule("a", now);
         assert_eq!(state.take(now, &one), Some("a"));
         state.schedule("a", now);
@@ -265,7 +272,7 @@ mod tests {
 
     #[test]
     fn a_single_key_does_not_wait_for_all_of_another_group() {
-        let (mut state, now) = (State::new(), Instant::now());
+        let (mut state, now) = (State::new(Crowd::default()), Instant::now());
         let group = |key: &&'static str| key[..1].to_owned();
         for key in ["a1", "a2", "a3", "b1"] {
             state.schedule(key, now);
@@ -278,7 +285,7 @@ mod tests {
 
     #[test]
     fn a_key_whose_turn_is_near_keeps_it_when_it_is_woken_again() {
-        let (mut state, now) = (State::new(), Instant::now());
+        let (mut state, now) = (State::new(Crowd::default()), Instant::now());
         state.schedule("a", now);
         state.schedule("b", now);
         assert_eq!(state.take(now, &one), Some("a"));

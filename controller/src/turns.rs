@@ -1,81 +1,190 @@
 //! Who comes next: keys whose time has come, by groups that take turns. As long as only one group asks, it has all there
-//! is; beside others, each works on one key at a time, so that one who asks for much takes no more of the API servers
-//! from another's single key than that. Pure.
+//! is; beside others, each works on one key at a time; and who has been served much waits while one who has been served
+//! little is worked for, in whichever queue of the process: all queues write to the same API servers, and one who asks
+//! for much takes no more of them from another's single wish than that. Pure.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Keys of one group at once while another group asks, too. With two, a single VDC beside another bureau's hundred took
-/// half as long again as with one; to provision for many bureaus takes the same time with either.
+/// Keys of one group at once in one queue while another group asks, too. With two, a single VDC beside another bureau's
+/// hundred took half as long again as with one; to provision for many bureaus takes the same time with either.
 const BESIDE_OTHERS: usize = 1;
 /// Time after its last key for which a group still counts as asking: one thing that is asked for is many keys, one after
 /// another.
 const LULL: Duration = Duration::from_secs(1);
+/// A group has been served much beside another if it was served more than this many times as often, and this much more:
+/// the first keys of all who ask are served side by side.
+const MUCH: (u64, u64) = (2, 16);
+/// Nobody yields to a group of which nothing began or ended for so long: it waits for something else, and what waits for
+/// a server that does not answer may not keep others from those that do.
+const PATIENCE: Duration = Duration::from_millis(500);
 
-/// One group.
-struct Of<K> {
-    waiting: VecDeque<K>,
+/// What is known of one group in all queues.
+struct Load {
+    waiting: usize,
     running: usize,
-    last: Instant,
+    /// Keys since it began to ask.
+    served: u64,
+    /// When one of its keys last began or ended, or came while there were none.
+    moved: Instant,
 }
 
-impl<K> Of<K> {
+impl Load {
+    fn is_there(&self) -> bool {
+        self.waiting > 0 || self.running > 0
+    }
+
     fn asks(&self, now: Instant) -> bool {
-        !self.waiting.is_empty() || self.running > 0 || now.saturating_duration_since(self.last) < LULL
+        self.is_there() || now.saturating_duration_since(self.moved) < LULL
+    }
+
+    fn is_worked_for(&self, now: Instant) -> bool {
+        self.is_there() && now.saturating_duration_since(self.moved) < PATIENCE
     }
 }
 
-/// Keys whose time has come.
+/// Those who ask, in all queues of a process that share it.
+#[derive(Clone, Default)]
+pub struct Crowd(Arc<Mutex<HashMap<String, Load>>>);
+
+impl Crowd {
+    fn all(&self) -> MutexGuard<'_, HashMap<String, Load>> {
+        // Nothing panics while it is held, so a poisoned lock still holds a whole map.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn came(&self, group: &str, now: Instant) {
+        let mut all = self.all();
+        let load =
+            all.entry(group.to_owned()).or_insert(Load { waiting: 0, running: 0, served: 0, moved: now });
+        if !load.is_there() {
+            load.moved = now;
+        }
+        load.waiting += 1;
+    }
+
+    fn began(&self, group: &str, now: Instant) {
+        if let Some(load) = self.all().get_mut(group) {
+            load.waiting = load.waiting.saturating_sub(1);
+            load.running += 1;
+            load.served += 1;
+            load.moved = now;
+        }
+    }
+
+    fn ended(&self, group: &str, now: Instant) {
+        let mut all = self.all();
+        if let Some(load) = all.get_mut(group) {
+            load.running = load.running.saturating_sub(1);
+            load.moved = now;
+        }
+        all.retain(|_, load| load.asks(now));
+    }
+}
+
+/// Who may have a key worked on now.
+struct Order {
+    alone: bool,
+    /// Of those that are worked for, how often the one was served that was least.
+    least: u64,
+}
+
+impl Order {
+    fn of(all: &HashMap<String, Load>, now: Instant) -> Self {
+        let worked_for = all.values().filter(|load| load.is_worked_for(now));
+        Self {
+            alone: all.values().filter(|load| load.asks(now)).nth(1).is_none(),
+            least: worked_for.map(|load| load.served).min().unwrap_or(u64::MAX),
+        }
+    }
+
+    fn yields(&self, load: &Load) -> bool {
+        let (times, more) = MUCH;
+        load.served > self.least.saturating_mul(times).saturating_add(more)
+    }
+}
+
+/// Keys of one queue whose time has come.
 pub(crate) struct Turns<K> {
-    groups: HashMap<String, Of<K>>,
+    crowd: Crowd,
+    waiting: HashMap<String, VecDeque<K>>,
+    running: HashMap<String, usize>,
     /// Groups with waiting keys, in the order of their turns.
     order: VecDeque<String>,
-}
-
-impl<K> Default for Turns<K> {
-    fn default() -> Self {
-        Self { groups: HashMap::new(), order: VecDeque::new() }
-    }
+    yields: bool,
 }
 
 impl<K> Turns<K> {
+    /// No keys yet; the crowd is shared with the other queues whose keys have the same groups.
+    pub(crate) fn new(crowd: Crowd) -> Self {
+        Self {
+            crowd,
+            waiting: HashMap::new(),
+            running: HashMap::new(),
+            order: VecDeque::new(),
+            yields: false,
+        }
+    }
+
     /// A key's time has come.
     pub(crate) fn push(&mut self, group: String, key: K, now: Instant) {
-        let of = self.groups.entry(group.clone()).or_insert_with(|| Of {
-            waiting: VecDeque::new(),
-            running: 0,
-            last: now,
-        });
-        if of.waiting.is_empty() {
+        self.crowd.came(&group, now);
+        let waiting = self.waiting.entry(group.clone()).or_default();
+        if waiting.is_empty() {
             self.order.push_back(group);
         }
-        of.waiting.push_back(key);
+        waiting.push_back(key);
     }
 
     /// The next key, with its group, which is told when it has [`Turns::ended`].
     pub(crate) fn pop(&mut self, now: Instant) -> Option<(String, K)> {
-        let alone = self.groups.values().filter(|of| of.asks(now)).nth(1).is_none();
-        let may = |of: &Of<K>| alone || of.running < BESIDE_OTHERS;
-        let at = self.order.iter().position(|group| self.groups.get(group).is_some_and(may))?;
+        self.yields = false;
+        let at = self.next(now)?;
         let group = self.order.remove(at)?;
-        let of = self.groups.get_mut(&group)?;
-        let key = of.waiting.pop_front()?;
-        of.running += 1;
-        if !of.waiting.is_empty() {
+        let waiting = self.waiting.get_mut(&group)?;
+        let key = waiting.pop_front()?;
+        if waiting.is_empty() {
+            self.waiting.remove(&group);
+        } else {
             self.order.push_back(group.clone());
         }
+        *self.running.entry(group.clone()).or_default() += 1;
+        self.crowd.began(&group, now);
         Some((group, key))
+    }
+
+    /// Place in the order of who is next.
+    fn next(&mut self, now: Instant) -> Option<usize> {
+        let all = self.crowd.all();
+        let order = Order::of(&all, now);
+        for (at, group) in self.order.iter().enumerate() {
+            if all.get(group).is_some_and(|load| order.yields(load)) {
+                self.yields = true;
+            } else if order.alone || self.running.get(group).is_none_or(|n| *n < BESIDE_OTHERS) {
+                return Some(at);
+            }
+        }
+        None
+    }
+
+    /// Whether the last [`Turns::pop`] passed over a group because another queue may be working for one that was served
+    /// less: nothing in this queue tells when that ends, so it has to look again.
+    pub(crate) fn yields(&self) -> bool {
+        self.yields
     }
 
     /// A key of that group is no longer worked on.
     pub(crate) fn ended(&mut self, group: &str, now: Instant) {
-        if let Some(of) = self.groups.get_mut(group) {
-            of.running = of.running.saturating_sub(1);
-            of.last = now;
+        if let Some(running) = self.running.get_mut(group) {
+            *running -= 1;
+            if *running == 0 {
+                self.running.remove(group);
+            }
         }
-        self.groups.retain(|_, of| of.asks(now));
+        self.crowd.ended(group, now);
     }
 }
 
@@ -84,7 +193,11 @@ mod tests {
     use super::*;
 
     fn filled(keys: &[&'static str], now: Instant) -> Turns<&'static str> {
-        let mut turns = Turns::default();
+        filled_in(&Crowd::default(), keys, now)
+    }
+
+    fn filled_in(crowd: &Crowd, keys: &[&'static str], now: Instant) -> Turns<&'static str> {
+        let mut turns = Turns::new(crowd.clone());
         for key in keys {
             turns.push(key[..1].to_owned(), *key, now);
         }
@@ -128,6 +241,52 @@ mod tests {
         all(&mut turns, now);
         turns.ended("a", now);
         turns.ended("b", now + LULL * 2);
-        assert_eq!(turns.groups.len(), 1);
+        assert_eq!(turns.crowd.all().len(), 1);
+        assert!(turns.running.is_empty() && turns.waiting.is_empty());
+    }
+
+    /// A queue in which group `a` was served often, alone.
+    fn served_much(crowd: &Crowd, now: Instant) -> Turns<&'static str> {
+        let mut turns = filled_in(crowd, &["a"; 40], now);
+        for _ in 0..20 {
+            turns.pop(now).unwrap();
+            turns.ended("a", now);
+        }
+        turns
+    }
+
+    #[test]
+    fn who_was_served_much_waits_while_another_queue_works_for_one_served_little() {
+        let (now, crowd) = (Instant::now(), Crowd::default());
+        let (mut here, mut there) = (served_much(&crowd, now), filled_in(&crowd, &["b"], now));
+        assert_eq!(here.pop(now), None);
+        assert!(here.yields());
+        there.pop(now).unwrap();
+        assert_eq!(here.pop(now), None);
+        there.ended("b", now);
+        assert_eq!(all(&mut here, now), ["a"], "one at a time: the other may go on in a moment");
+        assert!(!here.yields());
+    }
+
+    #[test]
+    fn nobody_waits_for_one_that_does_not_move() {
+        let (now, crowd) = (Instant::now(), Crowd::default());
+        let (mut here, mut there) = (served_much(&crowd, now), filled_in(&crowd, &["b", "b"], now));
+        there.pop(now).unwrap();
+        assert_eq!(here.pop(now), None);
+        assert_eq!(all(&mut here, now + PATIENCE), ["a"]);
+    }
+
+    #[test]
+    fn who_has_caught_up_is_waited_for_no_more() {
+        let (now, crowd) = (Instant::now(), Crowd::default());
+        let (mut here, mut there) = (served_much(&crowd, now), filled_in(&crowd, &["b"; 9], now));
+        let mut served = 0;
+        while here.pop(now).is_none() {
+            there.pop(now).unwrap();
+            there.ended("b", now);
+            served += 1;
+        }
+        assert_eq!(served, 2, "20 are much beside 1, and not beside 2");
     }
 }

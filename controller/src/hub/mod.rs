@@ -27,6 +27,7 @@ use crate::lease::Elector;
 use crate::metrics::Metrics;
 use crate::ops::{self, Readiness};
 use crate::queue::{Queue, queue};
+use crate::turns::Crowd;
 use crate::watchdog;
 use crate::writer::Writer;
 use world::{ObjectKey, Wakers, World};
@@ -104,8 +105,9 @@ async fn work(
     let (halls_waker, halls) = queue("hub-hall");
     let wakers = Wakers { sites: sites_waker, bureaus: bureaus_waker, vdcs: vdcs_waker, halls: halls_waker };
     // Bureaus take turns.
-    let of_bureau = |key: &ObjectKey| key.namespace.clone();
-    let queues = Queues { sites, bureaus, vdcs: vdcs.by_turns(of_bureau), halls: halls.by_turns(of_bureau) };
+    let (crowd, of_bureau) = (Crowd::default(), |key: &ObjectKey| key.namespace.clone());
+    let (vdcs, halls) = (vdcs.by_turns(&crowd, of_bureau), halls.by_turns(&crowd, of_bureau));
+    let queues = Queues { sites, bureaus, vdcs, halls };
     let world = World::start(&servers.client, writer, context, term, wakers, stop).await?;
     readiness.set(true);
     tracing::info!("caches are filled");

@@ -81,6 +81,12 @@ impl<T: PartialEq> Seen<T> {
 /// Generation of a site, whether it works, and how much there is: nodes that come change neither of the others.
 type Offer = (Option<i64>, bool, Quota);
 
+fn offer(site: &Site) -> Offer {
+    let ready = site.status.as_ref().is_some_and(|s| state_of(&s.conditions, READY) == State::True);
+    let room = site.status.as_ref().map(|s| s.allocatable.clone()).unwrap_or_default();
+    (site.metadata.generation, ready, room)
+}
+
 /// A VDC changed or its status did: its halls wait for its place and its namespaces.
 pub(super) fn vdc_touched(w: &Wakers, halls: &Late<Hall>, vdc: &VirtualDataCenter) {
     w.vdcs.wake(key(vdc));
@@ -133,10 +139,8 @@ pub(super) fn template_touched(w: &Wakers, vdcs: &Cache<VirtualDataCenter>, temp
 /// place.
 pub(super) fn site_touched(w: &Wakers, vdcs: &Cache<VirtualDataCenter>, seen: &Seen<Offer>, site: &Site) {
     w.sites.wake(key(site));
-    let ready = site.status.as_ref().is_some_and(|s| state_of(&s.conditions, READY) == State::True);
-    let room = site.status.as_ref().map(|s| s.allocatable.clone()).unwrap_or_default();
     let name = site.name_any();
-    if !matches!(seen.before(&name, (site.metadata.generation, ready, room)), Before::Same) {
+    if !matches!(seen.before(&name, offer(site)), Before::Same) {
         let concerned = |v: &VirtualDataCenter| {
             let status = v.status.as_ref();
             status.is_none_or(|s| s.active_site.is_none() || s.sites.iter().any(|x| x.site == name))
@@ -233,4 +237,35 @@ pub(super) fn secret_touched(w: &Wakers, halls: &Cache<Hall>, secret: &Secret) {
         }
     };
     halls.select(reads).iter().for_each(|h| w.halls.wake_after(key(h.as_ref()), GATHER));
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn site(status: &Value) -> Site {
+        let spec = json!({"displayName": "One", "region": "one", "failureDomain": "one"});
+        serde_json::from_value(json!({"apiVersion": "yunting.io/v1alpha1", "kind": "Site",
+            "metadata": {"name": "one", "generation": 1}, "spec": spec, "status": status}))
+        .unwrap()
+    }
+
+    #[test]
+    fn nodes_that_come_are_another_offer_and_a_beat_is_not() {
+        let (seen, ready) = (
+            Seen::default(),
+            json!([{"type": "Ready", "status": "True", "reason": "Ok",
+            "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}]),
+        );
+        let of = |cpu: &str, allocated: &str| {
+            offer(&site(
+                &json!({"conditions": ready, "allocatable": {"cpu": cpu}, "allocated": {"cpu": allocated}}),
+            ))
+        };
+        assert!(matches!(seen.before("one", of("8", "1")), Before::Unknown));
+        assert!(matches!(seen.before("one", of("8", "2")), Before::Same));
+        assert!(matches!(seen.before("one", of("16", "2")), Before::Other(_)));
+    }
 }

@@ -32,6 +32,7 @@ use crate::lease::Elector;
 use crate::metrics::Metrics;
 use crate::ops::{self, Readiness};
 use crate::queue::{Queue, queue};
+use crate::turns::Crowd;
 use crate::watchdog;
 use crate::writer::Writer;
 use world::{Ends, Name, Wakers, World};
@@ -144,11 +145,12 @@ fn by_bureau(world: &Arc<World>, queues: Queues) -> Queues {
             None => world.bureau(&name.0),
         }
     };
+    let crowd = Crowd::default();
     Queues {
-        mirror: queues.mirror.by_turns(of(None)),
-        vdcs: queues.vdcs.by_turns(of(Some(SliceKind::Vdc))),
-        halls: queues.halls.by_turns(of(Some(SliceKind::Hall))),
-        outbox: queues.outbox.by_turns(of(None)),
+        mirror: queues.mirror.by_turns(&crowd, of(None)),
+        vdcs: queues.vdcs.by_turns(&crowd, of(Some(SliceKind::Vdc))),
+        halls: queues.halls.by_turns(&crowd, of(Some(SliceKind::Hall))),
+        outbox: queues.outbox.by_turns(&crowd, of(None)),
         sweep: queues.sweep,
         report: queues.report,
     }

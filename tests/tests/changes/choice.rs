@@ -52,7 +52,7 @@ pub fn chosen(plan: Plan, kind: &'static str) -> Chosen {
         let new: Vec<Mutation> = new.collect();
         chosen.taken.extend(new);
     }
-    chosen
+    Chosen { taken: plan.part(chosen.taken), refused: plan.part(chosen.refused) }
 }
 
 fn shuffled(plan: Plan, kind: &str, object: &Value) -> Vec<Change> {

@@ -140,11 +140,11 @@ pub fn changed(mutation: &Mutation, base: &Dump, one: &Dump, fresh: &Dump) -> Ve
         (dump, found) = (shortened(dump, key), shortened(found, key));
     }
     let all = lines(&dump, &found);
-    all.into_iter().filter(|line| !excused(mutation, line, Phase::Changed, one)).collect()
+    all.into_iter().filter(|line| !excused(mutation, line, Phase::Changed, [fresh, one])).collect()
 }
 
 /// What is not as it was when the field is set back.
 pub fn back(mutation: &Mutation, base: &Dump, one: &Dump) -> Vec<Line> {
     let all = lines(base, one);
-    all.into_iter().filter(|line| !excused(mutation, line, Phase::Back, one)).collect()
+    all.into_iter().filter(|line| !excused(mutation, line, Phase::Back, [base, one])).collect()
 }

@@ -3,7 +3,8 @@
 //! and is told; what is taken is carried out whole or not at all.
 //!
 //! Two real control planes and the real controllers; in place of kubelets every pod is ready at once.
-//! `YUNTING_CHANGES_SEED` repeats a run; `YUNTING_CHANGES=full` makes every change instead of a sample.
+//! `YUNTING_CHANGES_SEED` repeats a run; `YUNTING_CHANGES=full` makes every change instead of a sample,
+//! `YUNTING_CHANGES_PART=2/5` beside it every fifth of them, from the second on.
 // A test writes as a user does.
 #![allow(clippy::disallowed_methods)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, missing_docs)]

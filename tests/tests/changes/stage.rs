@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use futures::{StreamExt, stream};
 use kube::api::DynamicObject;
 use serde_json::Value;
@@ -32,6 +33,8 @@ const SEED: u64 = 1;
 pub struct Plan {
     pub seed: u64,
     pub full: bool,
+    /// Which part of how many of the long form: the whole takes hours.
+    pub part: (usize, usize),
 }
 
 impl Plan {
@@ -41,9 +44,27 @@ impl Plan {
         let seed = given.unwrap_or(SEED);
         let full = std::env::var("YUNTING_CHANGES").is_ok_and(|v| v == "full");
         let form = if full { "full" } else { "short" };
-        println!("seed {seed} (YUNTING_CHANGES_SEED={seed} repeats it), {form} form");
-        Ok(Self { seed, full })
+        let part = std::env::var("YUNTING_CHANGES_PART").ok().filter(|_| full);
+        let part = part.map_or(Ok((1, 1)), |part| read_part(&part))?;
+        println!(
+            "seed {seed} (YUNTING_CHANGES_SEED={seed} repeats it), {form} form, part {} of {}",
+            part.0, part.1
+        );
+        Ok(Self { seed, full, part })
     }
+
+    /// Of all changes those of this part.
+    pub fn part<T>(self, all: Vec<T>) -> Vec<T> {
+        let (part, of) = self.part;
+        all.into_iter().skip(part - 1).step_by(of).collect()
+    }
+}
+
+fn read_part(text: &str) -> anyhow::Result<(usize, usize)> {
+    let (part, of) = text.split_once('/').context("YUNTING_CHANGES_PART is a part of how many, as 2/5")?;
+    let (part, of) = (part.parse()?, of.parse()?);
+    anyhow::ensure!((1..=of).contains(&part), "YUNTING_CHANGES_PART={text}: there is no such part");
+    Ok((part, of))
 }
 
 /// The ground of the tests.

@@ -1,15 +1,19 @@
-//! A VDC that is frozen while clients create in it: when it says frozen, it is.
+//! A VDC that is frozen while clients create in it, or while an API server does not refuse yet: when it says frozen, it
+//! is.
 
 use std::sync::atomic::Ordering;
 
 use anyhow::{Context as _, ensure};
-use k8s_openapi::api::core::v1::Service;
-use kube::api::ListParams;
+use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicyBinding;
+use k8s_openapi::api::core::v1::{Namespace, Pod, Service};
+use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
+use serde_json::json;
+use yunting_crds::labels;
 use yunting_tests::apiserver::wait;
 
-use super::clients::{Deeds, Storm};
-use super::judge::closing;
+use super::clients::{Deeds, Storm, pod};
+use super::judge::{Closed, closing};
 use super::record::{Change, Recorder, What};
 use super::world::{PATIENCE, SiteEnd, World};
 
@@ -47,30 +51,100 @@ pub fn under_load(world: &World) -> anyhow::Result<()> {
     })
 }
 
+/// A VDC that is frozen while its sites' API servers do not refuse yet: what comes in meanwhile is removed before a
+/// namespace is said to be closed.
+pub fn while_a_policy_sleeps(world: &World) -> anyhow::Result<()> {
+    world.runtime.block_on(async {
+        let spec = |state| world.vdc(world.size.pods * 4, 0, state);
+        let namespaces = world.namespaces(&world.change(spec("Active")).await?);
+        let recorders = Recorder::all(world).await?;
+        for site in &world.sites {
+            policy_acts(site.server.client(), false).await?;
+        }
+        world.write(spec("Frozen")).await?;
+        for site in &world.sites {
+            for namespace in &namespaces {
+                slip_in(site.server.client(), namespace).await?;
+            }
+        }
+        for site in &world.sites {
+            policy_acts(site.server.client(), true).await?;
+        }
+        world.until("Frozen").await?;
+        for (site, recorder) in world.sites.iter().zip(&recorders) {
+            recorder.log.catch_up(site.server.client()).await?;
+            let removed = frozen(site, &recorder.log.changes(), &namespaces, &Deeds::default()).await?;
+            let came = namespaces.len() * STRAYS;
+            ensure!(removed == came, "{} removed {removed} of {came} pods", site.name);
+        }
+        world.change(spec("Active")).await.map(drop)
+    })
+}
+
+/// Pods that come into each namespace while it closes.
+const STRAYS: usize = 3;
+const POLICY: &str = "yunting-closed-namespace";
+
+/// Lets the policy of closed namespaces refuse, or only take notes; waits until the API server does so.
+async fn policy_acts(admin: &Client, acts: bool) -> anyhow::Result<()> {
+    let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(admin.clone());
+    let actions = json!({"spec": {"validationActions": [if acts { "Deny" } else { "Audit" }]}});
+    bindings.patch(POLICY, &PatchParams::default(), &Patch::Merge(&actions)).await?;
+    let pods: Api<Pod> = Api::namespaced(admin.clone(), "yunting-canary");
+    let body: Pod = serde_json::from_value(pod("asks"))?;
+    let asked = async || {
+        let answer = pods.create(&PostParams { dry_run: true, ..PostParams::default() }, &body).await;
+        let refused = answer.is_err_and(|e| e.to_string().contains(POLICY));
+        (refused == acts).then_some(())
+    };
+    wait("the policy", PATIENCE, asked).await
+}
+
+/// Creates pods in a namespace as soon as its label says closed.
+async fn slip_in(admin: &Client, namespace: &str) -> anyhow::Result<()> {
+    let namespaces: Api<Namespace> = Api::all(admin.clone());
+    let closed = async || {
+        let label = namespaces.get(namespace).await.ok()?.labels().get(labels::ADMISSION).cloned();
+        (label.as_deref() == Some("closed")).then_some(())
+    };
+    wait("a closing namespace", PATIENCE, closed).await?;
+    let pods: Api<Pod> = Api::namespaced(admin.clone(), namespace);
+    for index in 0..STRAYS {
+        let body = serde_json::from_value(pod(&format!("stray{index}")))?;
+        pods.create(&PostParams::default(), &body).await.context("a pod while the policy sleeps")?;
+    }
+    Ok(())
+}
+
 /// Nothing is in a site's closed namespaces that came after the closing write, and nothing is gone that was before.
 async fn frozen(
     site: &SiteEnd,
     changes: &[Change],
     namespaces: &[String],
     deeds: &Deeds,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<usize> {
     let deleted = deeds.deleted.lock().unwrap().clone();
-    let (came, went, removed) = closing(changes, namespaces, &deleted);
+    let Closed { came, early, went, removed } = closing(changes, namespaces, &deleted);
     println!("{}: {removed} pods came while it closed and were removed", site.name);
     ensure!(came.is_empty(), "in closed namespaces of {}: {came:?}", site.name);
+    ensure!(
+        early.is_empty(),
+        "said to be closed with pods that came while it closed, at {}: {early:?}",
+        site.name
+    );
     ensure!(went.is_empty(), "removed though they were there before, at {}: {went:?}", site.name);
     for namespace in namespaces {
         let services = services_after(site.server.client(), namespace, changes).await?;
         ensure!(services.is_empty(), "Services in closed {namespace}: {services:?}");
     }
-    Ok(())
+    Ok(removed)
 }
 
 /// Services that were created after a namespace was last closed. Nothing changes a Service here: its version is that
 /// of its creation.
 async fn services_after(client: &Client, namespace: &str, changes: &[Change]) -> anyhow::Result<Vec<String>> {
     let closed = changes.iter().rev().filter(|c| c.namespace == namespace);
-    let open = |c: &&Change| matches!(c.what, What::Namespace { open: true });
+    let open = |c: &&Change| matches!(c.what, What::Namespace { open: true, .. });
     let closing = closed.take_while(|c| !open(c)).filter(|c| matches!(c.what, What::Namespace { .. })).last();
     let closed = closing.context("never closed")?.revision;
     let services: Api<Service> = Api::namespaced(client.clone(), namespace);

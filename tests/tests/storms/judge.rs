@@ -125,44 +125,80 @@ fn sum(places: &BTreeMap<&str, Place>, change: &Change, share: u64, verdict: &mu
     }
 }
 
-/// What came into closed namespaces and is still there, and what was there before and is gone though nobody of the
-/// clients took it.
-pub fn closing(
-    changes: &[Change],
-    namespaces: &[String],
-    deleted: &HashSet<String>,
-) -> (Vec<String>, Vec<String>, usize) {
-    let (mut came, mut went, mut removed) = (Vec::new(), Vec::new(), 0);
+/// What a replay of closings found.
+#[derive(Debug, Default)]
+pub struct Closed {
+    /// What came into closed namespaces and is still there.
+    pub came: Vec<String>,
+    /// What had come and was there when the namespace was said to be closed.
+    pub early: Vec<String>,
+    /// What was there before and is gone though nobody of the clients took it.
+    pub went: Vec<String>,
+    /// How much came and was removed.
+    pub removed: usize,
+}
+
+/// One namespace while it is replayed.
+#[derive(Default)]
+struct Door<'a> {
+    open: bool,
+    closing: bool,
+    /// Revision of the closing write.
+    closed: Option<u64>,
+    pods: HashMap<&'a str, u64>,
+}
+
+impl Door<'_> {
+    /// What came after the closing write and is there.
+    fn strays(&self, namespace: &str) -> Vec<String> {
+        let late = |born: u64| self.closed.is_some_and(|closed| born > closed);
+        self.pods
+            .iter()
+            .filter(|(_, b)| late(**b))
+            .map(|(u, b)| format!("{u} of {b} in {namespace}"))
+            .collect()
+    }
+
+    fn moves(&mut self, open: bool, closing: bool, revision: u64) -> bool {
+        if self.open && !open {
+            self.closed = Some(revision);
+        }
+        let said = self.closing && !closing && !open;
+        (self.open, self.closing) = (open, closing);
+        said
+    }
+}
+
+/// Replays how namespaces were closed.
+pub fn closing(changes: &[Change], namespaces: &[String], deleted: &HashSet<String>) -> Closed {
+    let mut found = Closed::default();
     for namespace in namespaces {
-        let (mut open, mut closed) = (false, None);
-        let mut pods: HashMap<&str, u64> = HashMap::new();
+        let mut door = Door::default();
         for change in changes.iter().filter(|c| c.namespace == *namespace) {
             match &change.what {
-                What::Namespace { open: now } => {
-                    if open && !now {
-                        closed = Some(change.revision);
+                What::Namespace { open, closing } => {
+                    if door.moves(*open, *closing, change.revision) {
+                        found.early.extend(door.strays(namespace));
                     }
-                    open = *now;
                 }
                 What::Pod { uid } => {
-                    pods.entry(uid).or_insert(change.revision);
+                    door.pods.entry(uid).or_insert(change.revision);
                 }
                 What::NoPod { uid } => {
-                    let born = pods.remove(uid.as_str());
-                    let Some((closed, born)) = closed.zip(born).filter(|_| !deleted.contains(uid)) else {
-                        continue;
-                    };
-                    if born > closed { removed += 1 } else { went.push(format!("{uid} in {namespace}")) }
+                    let born = door.pods.remove(uid.as_str());
+                    match door.closed.zip(born).filter(|_| !deleted.contains(uid)) {
+                        None => (),
+                        Some((closed, born)) if born > closed => found.removed += 1,
+                        Some(_) => found.went.push(format!("{uid} in {namespace}")),
+                    }
                 }
                 What::Quota(_) => (),
             }
         }
-        match closed {
-            Some(closed) => came.extend(
-                pods.iter().filter(|(_, b)| **b > closed).map(|(u, _)| format!("{u} in {namespace}")),
-            ),
-            None => came.push(format!("{namespace} was never closed")),
+        found.came.extend(door.strays(namespace));
+        if door.closed.is_none() {
+            found.came.push(format!("{namespace} was never closed"));
         }
     }
-    (came, went, removed)
+    found
 }

@@ -43,11 +43,12 @@ fn main() -> ExitCode {
 type Test = fn(&World) -> anyhow::Result<()>;
 
 fn trials(world: Option<&Arc<World>>) -> Vec<Trial> {
-    let tests: [(&str, Test); 4] = [
+    let tests: [(&str, Test); 5] = [
         ("limits_hold_while_clients_storm_and_quotas_move", storm::limits_hold),
         ("what_an_api_server_lets_past_a_limit_is_removed_and_nothing_older", storm::excess_is_removed),
         ("a_namespace_no_longer_asked_for_keeps_its_room_until_it_is_empty", dropped::keeps_its_room),
         ("a_freeze_under_load_is_true_when_it_is_said", freeze::under_load),
+        ("what_slips_in_before_a_policy_acts_is_gone_when_closed_is_said", freeze::while_a_policy_sleeps),
     ];
     let trial = |(name, test): (&str, Test)| {
         let world = world.cloned();

@@ -29,9 +29,10 @@ pub enum What {
     NoPod {
         uid: String,
     },
-    /// Whether the label says open.
+    /// Whether the label says open, and whether the mark of an unfinished closing is there.
     Namespace {
         open: bool,
+        closing: bool,
     },
 }
 
@@ -179,7 +180,10 @@ fn note(log: &Log, kind: &str, object: &DynamicObject, gone: bool) {
         "ResourceQuota" => What::Quota(Shown::read(&serde_json::to_value(object).unwrap())),
         "Pod" if gone || object.metadata.deletion_timestamp.is_some() => What::NoPod { uid },
         "Pod" => What::Pod { uid },
-        _ => What::Namespace { open: object.labels().get(labels::ADMISSION).is_some_and(|l| l == "open") },
+        _ => What::Namespace {
+            open: object.labels().get(labels::ADMISSION).is_some_and(|l| l == "open"),
+            closing: object.annotations().contains_key(labels::CLOSING),
+        },
     };
     log.add(Change {
         revision: object.resource_version().and_then(|v| v.parse().ok()).unwrap_or_default(),
