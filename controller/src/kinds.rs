@@ -7,6 +7,7 @@ use yunting_crds::{
 };
 use yunting_plan::object::{ApiKind, Object};
 
+use crate::wire::Written;
 use crate::writer::{Error, Writer, key_of};
 
 /// A kind of ours: where it is in an API server.
@@ -51,19 +52,19 @@ pub fn object<K: Ours>(body: Value) -> Object {
     Object::from_value(of::<K>(), body)
 }
 
-/// Puts our finalizer on an object that has none.
+/// Puts our finalizer on an object that has none; what was written, if anything.
 pub async fn add_finalizer<K: Ours>(
     writer: &Writer,
     kind: &ApiKind,
     object: &K,
     manager: &'static str,
-) -> Result<(), Error> {
+) -> Result<Option<Written>, Error> {
     if object.finalizers().iter().any(|f| f == labels::FINALIZER) {
-        return Ok(());
+        return Ok(None);
     }
     let key = key_of(kind, object);
     let body = json!({"metadata": {"name": key.name, "namespace": key.namespace, "finalizers": [labels::FINALIZER], "uid": object.uid()}});
-    writer.apply(manager, &Object { body: named(kind, body), hash: String::new(), key }).await.map(drop)
+    writer.apply(manager, &Object { body: named(kind, body), hash: String::new(), key }).await.map(Some)
 }
 
 fn named(kind: &ApiKind, mut body: Value) -> Value {

@@ -7,6 +7,7 @@ mod body;
 pub mod cache;
 pub mod children;
 pub mod context;
+mod crowd;
 pub mod error;
 pub mod events;
 pub mod hub;

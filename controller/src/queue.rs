@@ -16,12 +16,10 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::error::{Classified, backoff, chain};
+use crate::crowd::{Crowd, GLANCE, on_behalf};
+use crate::error::{Class, Classified, backoff, chain};
 use crate::metrics::Metrics;
-use crate::turns::{Crowd, Turns};
-
-/// Time after which a queue looks again whether the others still work for a group that it yields to.
-const GLANCE: Duration = Duration::from_millis(10);
+use crate::turns::Turns;
 
 /// What a reconcile asks of the queue when it ends well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,15 +127,15 @@ impl<K: Clone + Eq + Hash> State<K> {
         due.into_iter().chain(glance).min()
     }
 
-    fn take(&mut self, now: Instant, group: &dyn Fn(&K) -> String) -> Option<K> {
+    fn take(&mut self, now: Instant, group: &dyn Fn(&K) -> String) -> Option<(String, K)> {
         while let Some(entry) = self.order.first_entry().filter(|e| e.key().0 <= now) {
             let key = entry.remove();
             self.turns.push(group(&key), key, now);
         }
         let (group, key) = self.turns.pop(now)?;
         self.due.remove(&key);
-        self.running.insert(key.clone(), group);
-        Some(key)
+        self.running.insert(key.clone(), group.clone());
+        Some((group, key))
     }
 
     fn finished(&mut self, key: K, next: Option<Duration>, now: Instant) {
@@ -169,9 +167,9 @@ impl<K: Clone + Eq + Hash + Display + Send + 'static> Queue<K> {
         let mut tasks: JoinSet<(K, Result<Next, E>, Duration)> = JoinSet::new();
         loop {
             while tasks.len() < concurrency
-                && let Some(key) = state.take(Instant::now(), &self.group)
+                && let Some((group, key)) = state.take(Instant::now(), &self.group)
             {
-                let work = reconcile(key.clone());
+                let work = on_behalf(self.crowd.clone(), group, reconcile(key.clone()));
                 tasks.spawn(async move {
                     let began = Instant::now();
                     let result = work.await;
@@ -223,12 +221,22 @@ impl<K: Clone + Eq + Hash + Display + Send + 'static> Queue<K> {
                 let after = backoff(error.class(), *attempt);
                 *attempt = attempt.saturating_add(1);
                 metrics.reconciles.with_label_values(&[self.name, error.label()]).inc();
-                tracing::warn!(controller = self.name, object = %key, error = chain(&error), retry = ?after, "reconcile failed");
+                self.tell(&key, &error, after);
                 after
             }
         };
         state.finished(key, next, Instant::now());
         true
+    }
+
+    fn tell<E: Classified>(&self, key: &K, error: &E, retry: Option<Duration>) {
+        let (controller, text) = (self.name, chain(error));
+        // Somebody wrote at the same time: nothing is wrong, and the next try is made of what is there now.
+        if error.class() == Class::Conflict {
+            tracing::debug!(controller, object = %key, error = text, ?retry, "reconcile is repeated");
+        } else {
+            tracing::warn!(controller, object = %key, error = text, ?retry, "reconcile failed");
+        }
     }
 }
 
@@ -246,28 +254,32 @@ mod tests {
         String::new()
     }
 
+    fn take(state: &mut State<&'static str>, now: Instant) -> Option<&'static str> {
+        state.take(now, &one).map(|(_, key)| key)
+    }
+
     #[test]
     fn a_key_waits_once_at_its_earliest_time() {
         let (mut state, now) = (State::new(Crowd::default()), Instant::now());
         state.schedule("a", now + Duration::from_secs(5));
         state.schedule("a", now);
         state.schedule("a", now + Duration::from_secs(9));
-        assert_eq!(state.take(now, &one), Some("a"));
-        assert_eq!(state.take(now + Duration::from_secs(10), &one), None);
+        assert_eq!(take(&mut state, now), Some("a"));
+        assert_eq!(take(&mut state, now + Duration::from_secs(10)), None);
     }
 
     #[test]
     fn a_key_woken_while_it_runs_runs_once_more() {
         let (mut state, now) = (State::new(Crowd::default()), Instant::now());
         state.schedule("a", now);
-        assert_eq!(state.take(now, &one), Some("a"));
+        assert_eq!(take(&mut state, now), Some("a"));
         state.schedule("a", now);
         state.schedule("a", now);
-        assert_eq!(state.take(now, &one), None);
+        assert_eq!(take(&mut state, now), None);
         state.finished("a", None, now);
-        assert_eq!(state.take(now, &one), Some("a"));
+        assert_eq!(take(&mut state, now), Some("a"));
         state.finished("a", None, now);
-        assert_eq!(state.take(now, &one), None);
+        assert_eq!(take(&mut state, now), None);
     }
 
     #[test]
@@ -277,10 +289,10 @@ mod tests {
         for key in ["a1", "a2", "a3", "b1"] {
             state.schedule(key, now);
         }
-        let taken: Vec<_> = std::iter::from_fn(|| state.take(now, &group)).collect();
+        let taken: Vec<_> = std::iter::from_fn(|| state.take(now, &group).map(|(_, key)| key)).collect();
         assert_eq!(taken, ["a1", "b1"]);
         state.finished("a1", None, now);
-        assert_eq!(state.take(now, &group), Some("a2"));
+        assert_eq!(state.take(now, &group), Some(("a".to_owned(), "a2")));
     }
 
     #[test]
@@ -288,9 +300,9 @@ mod tests {
         let (mut state, now) = (State::new(Crowd::default()), Instant::now());
         state.schedule("a", now);
         state.schedule("b", now);
-        assert_eq!(state.take(now, &one), Some("a"));
+        assert_eq!(take(&mut state, now), Some("a"));
         state.schedule("b", now + Duration::from_secs(1));
-        assert_eq!(state.take(now, &one), Some("b"));
-        assert_eq!(state.take(now + Duration::from_secs(2), &one), None);
+        assert_eq!(take(&mut state, now), Some("b"));
+        assert_eq!(take(&mut state, now + Duration::from_secs(2)), None);
     }
 }

@@ -1,111 +1,15 @@
 //! Who comes next: keys whose time has come, by groups that take turns. As long as only one group asks, it has all there
-//! is; beside others, each works on one key at a time; and who has been served much waits while one who has been served
-//! little is worked for, in whichever queue of the process: all queues write to the same API servers, and one who asks
-//! for much takes no more of them from another's single wish than that. Pure.
+//! is; beside others, each works on one key at a time, and gives way as the [`Crowd`] says. Pure.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use tokio::time::Instant;
+
+use crate::crowd::{Crowd, May, Order};
 
 /// Keys of one group at once in one queue while another group asks, too. With two, a single VDC beside another bureau's
 /// hundred took half as long again as with one; to provision for many bureaus takes the same time with either.
 const BESIDE_OTHERS: usize = 1;
-/// Time after its last key for which a group still counts as asking: one thing that is asked for is many keys, one after
-/// another.
-const LULL: Duration = Duration::from_secs(1);
-/// A group has been served much beside another if it was served more than this many times as often, and this much more:
-/// the first keys of all who ask are served side by side.
-const MUCH: (u64, u64) = (2, 16);
-/// Nobody yields to a group of which nothing began or ended for so long: it waits for something else, and what waits for
-/// a server that does not answer may not keep others from those that do.
-const PATIENCE: Duration = Duration::from_millis(500);
-
-/// What is known of one group in all queues.
-struct Load {
-    waiting: usize,
-    running: usize,
-    /// Keys since it began to ask.
-    served: u64,
-    /// When one of its keys last began or ended, or came while there were none.
-    moved: Instant,
-}
-
-impl Load {
-    fn is_there(&self) -> bool {
-        self.waiting > 0 || self.running > 0
-    }
-
-    fn asks(&self, now: Instant) -> bool {
-        self.is_there() || now.saturating_duration_since(self.moved) < LULL
-    }
-
-    fn is_worked_for(&self, now: Instant) -> bool {
-        self.is_there() && now.saturating_duration_since(self.moved) < PATIENCE
-    }
-}
-
-/// Those who ask, in all queues of a process that share it.
-#[derive(Clone, Default)]
-pub struct Crowd(Arc<Mutex<HashMap<String, Load>>>);
-
-impl Crowd {
-    fn all(&self) -> MutexGuard<'_, HashMap<String, Load>> {
-        // Nothing panics while it is held, so a poisoned lock still holds a whole map.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn came(&self, group: &str, now: Instant) {
-        let mut all = self.all();
-        let load =
-            all.entry(group.to_owned()).or_insert(Load { waiting: 0, running: 0, served: 0, moved: now });
-        if !load.is_there() {
-            load.moved = now;
-        }
-        load.waiting += 1;
-    }
-
-    fn began(&self, group: &str, now: Instant) {
-        if let Some(load) = self.all().get_mut(group) {
-            load.waiting = load.waiting.saturating_sub(1);
-            load.running += 1;
-            load.served += 1;
-            load.moved = now;
-        }
-    }
-
-    fn ended(&self, group: &str, now: Instant) {
-        let mut all = self.all();
-        if let Some(load) = all.get_mut(group) {
-            load.running = load.running.saturating_sub(1);
-            load.moved = now;
-        }
-        all.retain(|_, load| load.asks(now));
-    }
-}
-
-/// Who may have a key worked on now.
-struct Order {
-    alone: bool,
-    /// Of those that are worked for, how often the one was served that was least.
-    least: u64,
-}
-
-impl Order {
-    fn of(all: &HashMap<String, Load>, now: Instant) -> Self {
-        let worked_for = all.values().filter(|load| load.is_worked_for(now));
-        Self {
-            alone: all.values().filter(|load| load.asks(now)).nth(1).is_none(),
-            least: worked_for.map(|load| load.served).min().unwrap_or(u64::MAX),
-        }
-    }
-
-    fn yields(&self, load: &Load) -> bool {
-        let (times, more) = MUCH;
-        load.served > self.least.saturating_mul(times).saturating_add(more)
-    }
-}
 
 /// Keys of one queue whose time has come.
 pub(crate) struct Turns<K> {
@@ -161,17 +65,24 @@ impl<K> Turns<K> {
         let all = self.crowd.all();
         let order = Order::of(&all, now);
         for (at, group) in self.order.iter().enumerate() {
-            if all.get(group).is_some_and(|load| order.yields(load)) {
-                self.yields = true;
-            } else if order.alone || self.running.get(group).is_none_or(|n| *n < BESIDE_OTHERS) {
+            let Some(load) = all.get(group) else { return Some(at) };
+            let may = order.may(load);
+            let is_free = match may {
+                May::None => false,
+                May::One => load.running == 0,
+                May::Some => self.running.get(group).is_none_or(|n| *n < BESIDE_OTHERS),
+                May::All => true,
+            };
+            if is_free {
                 return Some(at);
             }
+            self.yields |= may != May::Some;
         }
         None
     }
 
-    /// Whether the last [`Turns::pop`] passed over a group because another queue may be working for one that was served
-    /// less: nothing in this queue tells when that ends, so it has to look again.
+    /// Whether the last [`Turns::pop`] passed over a group because of what another queue does: nothing in this queue tells
+    /// when that ends, so it has to look again.
     pub(crate) fn yields(&self) -> bool {
         self.yields
     }
@@ -191,6 +102,7 @@ impl<K> Turns<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crowd::{LULL, NEXT, PATIENCE};
 
     fn filled(keys: &[&'static str], now: Instant) -> Turns<&'static str> {
         filled_in(&Crowd::default(), keys, now)
@@ -264,8 +176,11 @@ mod tests {
         there.pop(now).unwrap();
         assert_eq!(here.pop(now), None);
         there.ended("b", now);
+        let mut elsewhere = filled_in(&crowd, &["a"], now);
         assert_eq!(all(&mut here, now), ["a"], "one at a time: the other may go on in a moment");
-        assert!(!here.yields());
+        assert_eq!(elsewhere.pop(now), None, "in all queues");
+        assert!(elsewhere.yields());
+        assert_eq!(all(&mut elsewhere, now + NEXT), ["a"], "it does not go on");
     }
 
     #[test]

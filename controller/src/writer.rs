@@ -11,6 +11,7 @@ use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use yunting_plan::object::{ApiKind, Key, Object};
 
+use crate::crowd;
 use crate::error::{Class, Classified, class_of};
 use crate::metrics::Metrics;
 use crate::wire::Written;
@@ -115,13 +116,23 @@ impl Writer {
         self.send(&object.key, "create", request).await.map_err(fail)
     }
 
-    /// Server-side apply of the whole status.
-    pub async fn status(&self, manager: &'static str, key: &Key, status: &Value) -> Result<Written, Error> {
+    /// Server-side apply of the whole status. With a version it is refused (409) when the object has another by now: what
+    /// was concluded from that version may be wrong of the next.
+    pub async fn status(
+        &self,
+        manager: &'static str,
+        key: &Key,
+        version: Option<&str>,
+        status: &Value,
+    ) -> Result<Written, Error> {
         let fail = |source| Error::Status { key: Box::new(key.clone()), source };
-        let body = json!({
+        let mut body = json!({
             "apiVersion": key.kind.api_version(), "kind": key.kind.kind,
             "metadata": {"name": key.name}, "status": status,
         });
+        if let Some(version) = version {
+            body["metadata"]["resourceVersion"] = json!(version);
+        }
         let request = Request::new(path(key))
             .patch_subresource(
                 "status",
@@ -174,6 +185,7 @@ impl Writer {
         verb: &str,
         request: http::Request<Vec<u8>>,
     ) -> Result<Written, kube::Error> {
+        crowd::give_way().await;
         self.metrics.writes.with_label_values(&[key.kind.kind, verb]).inc();
         self.client.request(request).await
     }
@@ -286,7 +298,7 @@ mod tests {
     #[tokio::test]
     async fn a_status_goes_to_the_subresource_and_nothing_else_with_it() {
         let (writer, log) = recording(200);
-        writer.status("yunting/test", &map().key, &json!({"ready": true})).await.unwrap();
+        writer.status("yunting/test", &map().key, None, &json!({"ready": true})).await.unwrap();
         let log = log.lock().unwrap();
         assert!(log[0].1.starts_with("/api/v1/namespaces/n/configmaps/m/status?"), "{}", log[0].1);
         assert_eq!(log[0].3["status"], json!({"ready": true}));

@@ -22,12 +22,12 @@ use tokio_util::sync::CancellationToken;
 use yunting_crds::labels;
 
 use crate::context::Context;
+use crate::crowd::Crowd;
 use crate::hub_client::Servers;
 use crate::lease::Elector;
 use crate::metrics::Metrics;
 use crate::ops::{self, Readiness};
 use crate::queue::{Queue, queue};
-use crate::turns::Crowd;
 use crate::watchdog;
 use crate::writer::Writer;
 use world::{ObjectKey, Wakers, World};

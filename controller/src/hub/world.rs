@@ -20,6 +20,7 @@ use yunting_plan::slices::share_of;
 
 use super::liveness::Liveness;
 use super::rights::Rights;
+use super::said::Versions;
 use super::secrets::HashKey;
 use super::wake::{self, Late, Seen};
 use crate::cache::{Cache, Cached, Tags};
@@ -121,6 +122,8 @@ pub(super) struct World {
     pub(super) secrets: Cache<Secret>,
     pub(super) liveness: Arc<Liveness>,
     pub(super) hash_key: HashKey,
+    /// What became of objects by our own last writes.
+    pub(super) versions: Versions,
     ledger: Mutex<Ledger>,
 }
 
@@ -280,6 +283,7 @@ impl World {
             secrets,
             liveness,
             hash_key,
+            versions: Versions::default(),
             ledger: Mutex::default(),
         };
         world.ready().await;

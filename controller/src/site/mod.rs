@@ -27,12 +27,12 @@ use yunting_crds::labels;
 use yunting_crds::names::{SiteName, SliceKind, slice};
 
 use crate::context::Context;
+use crate::crowd::Crowd;
 use crate::hub_client::Servers;
 use crate::lease::Elector;
 use crate::metrics::Metrics;
 use crate::ops::{self, Readiness};
 use crate::queue::{Queue, queue};
-use crate::turns::Crowd;
 use crate::watchdog;
 use crate::writer::Writer;
 use world::{Ends, Name, Wakers, World};

@@ -140,7 +140,7 @@ pub(super) async fn reconcile(world: &World, name: &Name) -> Result<Next, Error>
         }
         wanted
     };
-    let written = world.ends.hub_writer.status(MANAGER, &key, &wanted.body()).await;
+    let written = world.ends.hub_writer.status(MANAGER, &key, None, &wanted.body()).await;
     let version = match written {
         Err(Error::Status { source: kube::Error::Api(s), .. }) if s.code == 404 => {
             world.review.told(name);

@@ -111,3 +111,34 @@ pub fn late_create(world: &mut World) -> anyhow::Result<()> {
         Ok(())
     })
 }
+
+/// What a deposed leader concluded of a VDC takes back nothing of what the next one says.
+pub fn late_status(world: &mut World) -> anyhow::Result<()> {
+    let world = &*world;
+    world.runtime.clone().block_on(async {
+        let both = world.controllers().await?;
+        let life = Life { world, controllers: &both, names: Names::default(), vdc: "spoken" };
+        life.create_vdc().await?;
+        super::away::ready(world, "spoken").await?;
+        let writes = Match::kind(Kind::Write).path("/virtualdatacenters/spoken/status");
+        both.hub.end.rules(vec![Rule::new(writes, Fault::Hold).times(1)]);
+        life.resize("3").await?;
+        on_its_way(&both.hub.end).await?;
+        both.hub.process.freeze()?;
+        let next = Hub::start(world, "b").await?;
+        life.resize("4").await?;
+        let vdcs: Api<VirtualDataCenter> = Api::namespaced(world.hub.client().clone(), BUREAU);
+        let wanted = vdcs.get("spoken").await?.metadata.generation;
+        let told = |v: &VirtualDataCenter| v.status.as_ref().is_some_and(|s| s.observed_generation == wanted);
+        until(vdcs.clone(), "spoken", told).await?;
+        super::away::ready(world, "spoken").await?;
+        let code = arrives(&both.hub.end).await?;
+        ensure!(code == 409, "the late status of a deposed leader was answered {code}");
+        let now = vdcs.get("spoken").await?;
+        ensure!(told(&now), "the late status stands: {:?}", now.status);
+        gives_up(&both.hub).await?;
+        life.end().await?;
+        drop(next);
+        Ok(())
+    })
+}

@@ -55,10 +55,11 @@ fn main() -> ExitCode {
 type Test = fn(&mut World) -> anyhow::Result<()>;
 
 fn trials(pool: Option<&Arc<Pool>>) -> Vec<Trial> {
-    let tests: [(&str, Test); 21] = [
+    let tests: [(&str, Test); 23] = [
         ("a_crash_at_any_write_changes_nothing_in_the_end", crash::at_every_write),
         ("a_deposed_leaders_late_write_is_refused", leader::late_update),
         ("a_deposed_leader_makes_no_slice_of_what_is_gone", leader::late_create),
+        ("what_a_deposed_leader_says_late_is_refused", leader::late_status),
         ("a_site_that_was_away_catches_up", away::catches_up),
         ("labels_of_another_hall_take_nothing_from_its_owner", corrupt::hall_label),
         ("labels_of_another_vdc_take_nothing_from_its_owner", corrupt::vdc_label),
@@ -75,6 +76,7 @@ fn trials(pool: Option<&Arc<Pool>>) -> Vec<Trial> {
         ("rights_of_many_are_withdrawn_at_once", rights::of_many),
         ("rights_in_a_refused_vdc_are_withdrawn", rights::in_a_refused_vdc),
         ("rights_in_a_namespace_that_is_kept_are_withdrawn", rights::in_a_namespace_that_is_kept),
+        ("rights_in_a_vdc_that_does_not_end_are_withdrawn", rights::in_a_vdc_that_does_not_end),
         ("what_follows_load_begins_as_asked", load::begins_as_asked),
         ("volumes_grow_once_they_are_bound", volumes::grow_once_they_are_bound),
     ];

@@ -1,8 +1,9 @@
 //! Who is no longer a member of a bureau has no right at a site any more, however much else is not as it should be.
 
 use anyhow::ensure;
+use k8s_openapi::api::core::v1::{Namespace, Pod};
 use k8s_openapi::api::rbac::v1::RoleBinding;
-use kube::api::{ListParams, Patch, PatchParams};
+use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 use yunting_crds::VirtualDataCenter;
@@ -13,7 +14,7 @@ use yunting_tests::apiserver::wait;
 use super::away::ready;
 use super::dump::Names;
 use super::life::{Life, vdc_spec};
-use super::world::{BUREAU, PATIENCE, World, until};
+use super::world::{BUREAU, PATIENCE, World, gone, until};
 
 /// Most namespaces of a VDC.
 const NAMESPACES: usize = 8;
@@ -114,4 +115,45 @@ pub fn in_a_namespace_that_is_kept(world: &mut World) -> anyhow::Result<()> {
         ensure!(there(&after, "yunting-direct-admin"), "{after:?}");
         life.end().await
     })
+}
+
+/// A pod that does not end holds up the end of a VDC; nobody has a right in it meanwhile.
+pub fn in_a_vdc_that_does_not_end(world: &mut World) -> anyhow::Result<()> {
+    let world = &*world;
+    world.runtime.clone().block_on(async {
+        let both = world.controllers().await?;
+        world.people(&["Admin", "Viewer"]).await?;
+        let life = Life { world, controllers: &both, names: Names::default(), vdc: "held" };
+        life.create_vdc().await?;
+        let uid = ready(world, "held").await?;
+        ensure!(!rights(world, &uid).await?.is_empty(), "nobody had a right");
+        let place = format!("held-sandbox-{}", &uid[..8]);
+        let pods: Api<Pod> = Api::namespaced(world.site.client().clone(), &place);
+        pods.create(&PostParams::default(), &held()).await?;
+        life.release().await?;
+        life.ask_end_of_vdc().await?;
+        withdrawn(world, &uid, &[""]).await?;
+        ensure!(pods.get_opt("held").await?.is_some(), "nothing held it up");
+        let namespaces: Api<Namespace> = Api::all(world.site.client().clone());
+        let going = namespaces.get(&place).await?.metadata.deletion_timestamp;
+        ensure!(going.is_none(), "Kubernetes took the rights away with the namespace");
+        let free = Patch::Merge(json!({"metadata": {"finalizers": []}}));
+        pods.patch("held", &PatchParams::default(), &free).await?;
+        gone(vdcs(world), "held").await
+    })
+}
+
+/// A pod that policies take and that somebody's finalizer holds.
+fn held() -> Pod {
+    let digest = "0".repeat(64);
+    let body = json!({"metadata": {"name": "held", "finalizers": ["example.com/held"]}, "spec": {
+        "automountServiceAccountToken": false,
+        "securityContext": {"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}},
+        "containers": [{
+            "name": "c", "image": format!("held.example/c@sha256:{digest}"),
+            "resources": {"requests": {"cpu": "1m", "memory": "1Mi"}, "limits": {"cpu": "2m", "memory": "1Mi"}},
+            "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
+        }],
+    }});
+    serde_json::from_value(body).unwrap()
 }

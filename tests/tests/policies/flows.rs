@@ -280,9 +280,10 @@ const OURS: &str = "/apis/yunting.io/v1alpha1";
 const EDU: &str = "/apis/yunting.io/v1alpha1/namespaces/bureau-edu";
 const AT_A: &str = "/apis/yunting.io/v1alpha1/namespaces/site-a";
 
-fn says(kind: &str, name: &str, deletable: &str) -> Value {
+fn says(kind: &str, name: &str, deletable: &str, generation: i64) -> Value {
     let condition = json!({
-        "type": "Deletable", "status": deletable, "reason": "Test", "message": "", "lastTransitionTime": "2026-11-24T00:00:00Z",
+        "type": "Deletable", "status": deletable, "reason": "Test", "message": "", "observedGeneration": generation,
+        "lastTransitionTime": "2026-11-24T00:00:00Z",
     });
     json!({"apiVersion": "yunting.io/v1alpha1", "kind": kind, "metadata": {"name": name}, "status": {"conditions": [condition]}})
 }
@@ -309,7 +310,7 @@ pub async fn life_of_a_bureau(server: &ApiServer) {
     carried_out(server, &hub).await;
     released(server, &hub, &people).await;
     people.delete(&format!("{EDU}/halls/h")).await.unwrap();
-    hub.apply(&format!("{OURS}/bureaus/edu/status"), says("Bureau", "edu", "True")).await.unwrap();
+    hub.apply(&format!("{OURS}/bureaus/edu/status"), says("Bureau", "edu", "True", 2)).await.unwrap();
     platform.delete(&format!("{OURS}/bureaus/edu")).await.unwrap();
     hub.delete(&format!("{RBAC}/clusterrolebindings/yunting-bureau-members-edu")).await.unwrap();
     hub.delete(&format!("{RBAC}/clusterroles/yunting-bureau-members-edu")).await.unwrap();
@@ -371,13 +372,16 @@ async fn hub_makes_room(hub: &As<'_>) {
 async fn carried_out(server: &ApiServer, hub: &As<'_>) {
     let at_site = As::new(server, "yunting:site:a", &["yunting:sites"]);
     hub.apply(&format!("{EDU}/virtualdatacenters/exams"), held("VirtualDataCenter", "exams")).await.unwrap();
-    hub.apply(&format!("{EDU}/virtualdatacenters/exams/status"), says("VirtualDataCenter", "exams", "False"))
-        .await
-        .unwrap();
+    hub.apply(
+        &format!("{EDU}/virtualdatacenters/exams/status"),
+        says("VirtualDataCenter", "exams", "False", 1),
+    )
+    .await
+    .unwrap();
     hub.apply(&format!("{AT_A}/vdcslices/vdc-1"), vdc_slice("site-a", "vdc-1")).await.unwrap();
     let copy = with(secret(), json!({"metadata": {"labels": {"yunting.io/vdc-uid": UID}}}));
     hub.apply("/api/v1/namespaces/site-a/secrets/new", copy).await.unwrap();
-    let status = says("VdcSlice", "vdc-1", "Unknown");
+    let status = says("VdcSlice", "vdc-1", "Unknown", 1);
     at_site.apply(&format!("{AT_A}/vdcslices/vdc-1/status"), status).await.unwrap();
     let beat = with(lease("yunting-site"), json!({"spec": {"holderIdentity": "a"}}));
     let path = "/apis/coordination.k8s.io/v1/namespaces/site-a/leases/yunting-site";
@@ -392,7 +396,12 @@ async fn released(server: &ApiServer, hub: &As<'_>, people: &As<'_>) {
         .merge(&exams, json!({"spec": {"lifecycle": {"state": "Released", "coolingOffHours": 0}}}))
         .await
         .unwrap();
-    hub.apply(&format!("{exams}/status"), says("VirtualDataCenter", "exams", "True")).await.unwrap();
+    let status = format!("{exams}/status");
+    hub.apply(&status, says("VirtualDataCenter", "exams", "True", 1)).await.unwrap();
+    // Said of the VDC as it was before: that may have been another release, taken back since.
+    people.refused("yunting-deletion", "DELETE", &exams, Value::Null).await;
+    hub.apply(&status, says("VirtualDataCenter", "exams", "True", 2)).await.unwrap();
+    people.delete(&exams).await.unwrap();
     people.delete(&exams).await.unwrap();
     hub.merge(&format!("{AT_A}/vdcslices/vdc-1"), json!({"spec": {"desired": "Absent", "term": 2}}))
         .await

@@ -155,7 +155,7 @@ pub fn objects() -> Vec<Value> {
 pub async fn statuses(server: &ApiServer) {
     let base = "/apis/yunting.io/v1alpha1";
     let says = |deletable: &str| {
-        let condition = |kind: &str, status: &str| json!({"type": kind, "status": status, "reason": "Test", "message": "", "lastTransitionTime": "2026-11-24T00:00:00Z"});
+        let condition = |kind: &str, status: &str| json!({"type": kind, "status": status, "reason": "Test", "message": "", "observedGeneration": 1, "lastTransitionTime": "2026-11-24T00:00:00Z"});
         json!({"status": {"conditions": [condition("Ready", "True"), condition("Deletable", deletable)]}})
     };
     for (path, deletable) in [

@@ -184,3 +184,14 @@ pub fn pod(name: &str) -> Value {
         }],
     }})
 }
+
+/// A cron job that does nothing.
+pub fn cron_job(name: &str) -> Value {
+    let mut spec = pod(name)["spec"].clone();
+    spec["restartPolicy"] = json!("Never");
+    json!({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": name}, "spec": {
+        "schedule": "0 0 1 1 *",
+        "suspend": true,
+        "jobTemplate": {"spec": {"template": {"spec": spec}}},
+    }})
+}

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use anyhow::{Context as _, ensure};
 use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicyBinding;
+use k8s_openapi::api::batch::v1::CronJob;
 use k8s_openapi::api::core::v1::{Namespace, Pod, Service};
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
@@ -12,7 +13,7 @@ use serde_json::json;
 use yunting_crds::labels;
 use yunting_tests::apiserver::wait;
 
-use super::clients::{Deeds, Storm, pod};
+use super::clients::{Deeds, Storm, cron_job, pod};
 use super::judge::{Closed, closing};
 use super::record::{Change, Recorder, What};
 use super::world::{PATIENCE, SiteEnd, World};
@@ -74,14 +75,15 @@ pub fn while_a_policy_sleeps(world: &World) -> anyhow::Result<()> {
         for (site, recorder) in world.sites.iter().zip(&recorders) {
             recorder.log.catch_up(site.server.client()).await?;
             let removed = frozen(site, &recorder.log.changes(), &namespaces, &Deeds::default()).await?;
-            let came = namespaces.len() * STRAYS;
-            ensure!(removed == came, "{} removed {removed} of {came} pods", site.name);
+            let came = namespaces.len() * STRAYS * 2;
+            ensure!(removed == came, "{} removed {removed} of {came}", site.name);
         }
         world.change(spec("Active")).await.map(drop)
     })
 }
 
-/// Pods that come into each namespace while it closes.
+/// Of each kind that come into each namespace while it closes: the sweeper sees pods by itself, of cron jobs only the
+/// closing knows.
 const STRAYS: usize = 3;
 const POLICY: &str = "yunting-closed-namespace";
 
@@ -100,7 +102,7 @@ async fn policy_acts(admin: &Client, acts: bool) -> anyhow::Result<()> {
     wait("the policy", PATIENCE, asked).await
 }
 
-/// Creates pods in a namespace as soon as its label says closed.
+/// Creates pods and cron jobs in a namespace as soon as its label says closed.
 async fn slip_in(admin: &Client, namespace: &str) -> anyhow::Result<()> {
     let namespaces: Api<Namespace> = Api::all(admin.clone());
     let closed = async || {
@@ -109,9 +111,11 @@ async fn slip_in(admin: &Client, namespace: &str) -> anyhow::Result<()> {
     };
     wait("a closing namespace", PATIENCE, closed).await?;
     let pods: Api<Pod> = Api::namespaced(admin.clone(), namespace);
+    let jobs: Api<CronJob> = Api::namespaced(admin.clone(), namespace);
     for index in 0..STRAYS {
-        let body = serde_json::from_value(pod(&format!("stray{index}")))?;
-        pods.create(&PostParams::default(), &body).await.context("a pod while the policy sleeps")?;
+        let (name, how) = (format!("stray{index}"), PostParams::default());
+        pods.create(&how, &serde_json::from_value(pod(&name))?).await.context("a pod")?;
+        jobs.create(&how, &serde_json::from_value(cron_job(&name))?).await.context("a cron job")?;
     }
     Ok(())
 }
@@ -125,11 +129,11 @@ async fn frozen(
 ) -> anyhow::Result<usize> {
     let deleted = deeds.deleted.lock().unwrap().clone();
     let Closed { came, early, went, removed } = closing(changes, namespaces, &deleted);
-    println!("{}: {removed} pods came while it closed and were removed", site.name);
+    println!("{}: {removed} pods and cron jobs came while it closed and were removed", site.name);
     ensure!(came.is_empty(), "in closed namespaces of {}: {came:?}", site.name);
     ensure!(
         early.is_empty(),
-        "said to be closed with pods that came while it closed, at {}: {early:?}",
+        "said to be closed with what came while it closed, at {}: {early:?}",
         site.name
     );
     ensure!(went.is_empty(), "removed though they were there before, at {}: {went:?}", site.name);

@@ -87,7 +87,7 @@ pub fn replay(changes: &[Change], namespaces: &[String], share: u64, deleted: &H
                     }
                 }
             }
-            What::Namespace { .. } => continue,
+            What::Namespace { .. } | What::Other { .. } | What::NoOther { .. } => continue,
         }
         excess(place, change.at, &mut verdict);
         if matches!(change.what, What::Quota(_)) {
@@ -145,14 +145,14 @@ struct Door<'a> {
     closing: bool,
     /// Revision of the closing write.
     closed: Option<u64>,
-    pods: HashMap<&'a str, u64>,
+    things: HashMap<&'a str, u64>,
 }
 
 impl Door<'_> {
     /// What came after the closing write and is there.
     fn strays(&self, namespace: &str) -> Vec<String> {
         let late = |born: u64| self.closed.is_some_and(|closed| born > closed);
-        self.pods
+        self.things
             .iter()
             .filter(|(_, b)| late(**b))
             .map(|(u, b)| format!("{u} of {b} in {namespace}"))
@@ -181,11 +181,11 @@ pub fn closing(changes: &[Change], namespaces: &[String], deleted: &HashSet<Stri
                         found.early.extend(door.strays(namespace));
                     }
                 }
-                What::Pod { uid } => {
-                    door.pods.entry(uid).or_insert(change.revision);
+                What::Pod { uid } | What::Other { uid } => {
+                    door.things.entry(uid).or_insert(change.revision);
                 }
-                What::NoPod { uid } => {
-                    let born = door.pods.remove(uid.as_str());
+                What::NoPod { uid } | What::NoOther { uid } => {
+                    let born = door.things.remove(uid.as_str());
                     match door.closed.zip(born).filter(|_| !deleted.contains(uid)) {
                         None => (),
                         Some((closed, born)) if born > closed => found.removed += 1,

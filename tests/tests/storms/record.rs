@@ -1,10 +1,11 @@
-//! Every revision of every quota, pod and namespace of a site, as its etcd made them.
+//! Every revision of every quota, pod, cron job and namespace of a site, as its etcd made them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt, TryStreamExt};
+use k8s_openapi::api::batch::v1::CronJob;
 use k8s_openapi::api::core::v1::{Namespace, Pod, ResourceQuota};
 use kube::api::{ListParams, Patch, PatchParams, WatchEvent, WatchParams};
 use kube::core::DynamicObject;
@@ -16,7 +17,7 @@ use yunting_plan::object::{ApiKind, api_kind};
 use yunting_plan::quota::shrink::Shown;
 use yunting_tests::apiserver::wait;
 
-use super::clients::pod;
+use super::clients::{cron_job, pod};
 use super::world::{PATIENCE, World};
 
 /// What became of an object.
@@ -27,6 +28,13 @@ pub enum What {
         uid: String,
     },
     NoPod {
+        uid: String,
+    },
+    /// Something that runs nothing by itself and that no limit counts.
+    Other {
+        uid: String,
+    },
+    NoOther {
         uid: String,
     },
     /// Whether the label says open, and whether the mark of an unfinished closing is there.
@@ -89,6 +97,7 @@ impl Log {
         for (kind, name, spec) in [
             (api_kind::<ResourceQuota>(), "mark", json!({"hard": {"configmaps": "99"}})),
             (api_kind::<Pod>(), "mark", pod("mark")["spec"].clone()),
+            (api_kind::<CronJob>(), "mark", cron_job("mark")["spec"].clone()),
             (api_kind::<Namespace>(), "mark", json!({})),
         ] {
             let api: Api<DynamicObject> = if kind.namespaced {
@@ -96,7 +105,7 @@ impl Log {
             } else {
                 all(client, &kind)
             };
-            let body = json!({"apiVersion": "v1", "kind": kind.kind, "spec": spec,
+            let body = json!({"apiVersion": kind.api_version(), "kind": kind.kind, "spec": spec,
                 "metadata": {"name": name, "annotations": {"storms.example/moment": moment}}});
             let made = api.patch(name, &PatchParams::apply("suite").force(), &Patch::Apply(&body)).await?;
             marks.push((kind.kind, made.resource_version().unwrap_or_default().parse::<u64>()?));
@@ -129,7 +138,9 @@ impl Recorder {
     async fn start(client: &Client) -> anyhow::Result<Self> {
         let log = Arc::new(Log::default());
         let mut tasks = JoinSet::new();
-        for kind in [api_kind::<ResourceQuota>(), api_kind::<Pod>(), api_kind::<Namespace>()] {
+        for kind in
+            [api_kind::<ResourceQuota>(), api_kind::<Pod>(), api_kind::<CronJob>(), api_kind::<Namespace>()]
+        {
             let api = all(client, &kind);
             let list = api.list(&ListParams::default()).await?;
             for object in &list.items {
@@ -180,6 +191,8 @@ fn note(log: &Log, kind: &str, object: &DynamicObject, gone: bool) {
         "ResourceQuota" => What::Quota(Shown::read(&serde_json::to_value(object).unwrap())),
         "Pod" if gone || object.metadata.deletion_timestamp.is_some() => What::NoPod { uid },
         "Pod" => What::Pod { uid },
+        "CronJob" if gone || object.metadata.deletion_timestamp.is_some() => What::NoOther { uid },
+        "CronJob" => What::Other { uid },
         _ => What::Namespace {
             open: object.labels().get(labels::ADMISSION).is_some_and(|l| l == "open"),
             closing: object.annotations().contains_key(labels::CLOSING),

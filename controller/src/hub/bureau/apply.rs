@@ -7,19 +7,18 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::{Metadata, Resource};
 use kube::ResourceExt;
 use serde::Serialize;
-use yunting_crds::{Bureau, BureauStatus, labels};
+use yunting_crds::{BureauStatus, labels};
 use yunting_plan::object::{Key, Object, Scope, api_kind};
 
 use super::observe::Seen;
 use super::roles::{self, Rights};
 use super::{MANAGER, STATUS_MANAGER};
 use crate::hub::{said, standing, world::World};
-use crate::kinds;
 use crate::writer::{Error, key_of};
 
 /// Makes namespace and rights stand; those that nobody has any more go.
 pub(super) async fn objects(world: &World, seen: &Seen) -> Result<(), Error> {
-    kinds::add_finalizer(&world.writer, &kinds::of::<Bureau>(), seen.bureau.as_ref(), MANAGER).await?;
+    said::finalizer(world, MANAGER, seen.bureau.as_ref()).await?;
     let name = seen.bureau.name_any();
     let namespace = Object::new(&Namespace {
         metadata: ObjectMeta {
@@ -104,7 +103,7 @@ pub(super) async fn remove(world: &World, seen: &Seen) -> Result<(), Error> {
             world.writer.delete(&key, namespace.metadata.uid.as_deref().unwrap_or_default()).await
         }
         Some(_) => Ok(()),
-        None => kinds::remove_finalizer(&world.writer, &kinds::of::<Bureau>(), seen.bureau.as_ref()).await,
+        None => said::let_go(world, seen.bureau.as_ref()).await,
     }
 }
 

@@ -1,18 +1,17 @@
 //! Writes a hall's finalizer, slices and status.
 
+use yunting_crds::HallStatus;
 use yunting_crds::hall_slice::HallSliceSpec;
-use yunting_crds::{Hall, HallStatus};
 
 use super::observe::Seen;
 use super::{MANAGER, STATUS_MANAGER};
 use crate::hub::world::World;
 use crate::hub::{said, slices};
-use crate::kinds;
 use crate::writer::Error;
 
 /// Makes sure that the hall does not go before its slices.
 pub(super) async fn finalizer(world: &World, seen: &Seen) -> Result<(), Error> {
-    kinds::add_finalizer(&world.writer, &kinds::of::<Hall>(), seen.hall.as_ref(), MANAGER).await
+    said::finalizer(world, MANAGER, seen.hall.as_ref()).await
 }
 
 /// Writes slices that do not stand.

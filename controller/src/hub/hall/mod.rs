@@ -6,6 +6,7 @@ mod observe;
 mod status;
 mod validate;
 
+use super::said;
 use super::world::{ObjectKey, World};
 use crate::context::RandomFailed;
 use crate::error::{Class, Classified};
@@ -77,11 +78,6 @@ async fn delete(world: &World, seen: &observe::Seen) -> Result<Next, Error> {
         return Ok(Next::Wait);
     }
     copies::forget(world, seen).await?;
-    crate::kinds::remove_finalizer(
-        &world.writer,
-        &crate::kinds::of::<yunting_crds::Hall>(),
-        seen.hall.as_ref(),
-    )
-    .await?;
+    said::let_go(world, seen.hall.as_ref()).await?;
     Ok(Next::Wait)
 }

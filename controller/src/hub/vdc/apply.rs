@@ -1,18 +1,17 @@
 //! Writes a VDC's finalizer, slices and status. Decides nothing but whether what is to be written already stands.
 
+use yunting_crds::VdcStatus;
 use yunting_crds::vdc_slice::VdcSliceSpec;
-use yunting_crds::{VdcStatus, VirtualDataCenter};
 
 use super::observe::Seen;
 use super::{MANAGER, STATUS_MANAGER};
 use crate::hub::world::World;
 use crate::hub::{said, slices};
-use crate::kinds;
 use crate::writer::Error;
 
 /// Makes sure that the VDC does not go before its slices.
 pub(super) async fn finalizer(world: &World, seen: &Seen) -> Result<(), Error> {
-    kinds::add_finalizer(&world.writer, &kinds::of::<VirtualDataCenter>(), seen.vdc.as_ref(), MANAGER).await
+    said::finalizer(world, MANAGER, seen.vdc.as_ref()).await
 }
 
 /// Writes slices that do not stand; whether there was one.

@@ -1,13 +1,13 @@
 //! The end of a VDC: every slice `Absent`, then gone, then the VDC itself. A site given up does not hold it back.
 
 use kube::ResourceExt;
+use yunting_crds::VdcSlice;
 use yunting_crds::conditions::{GONE, READY, State, conditions, find, reason, say};
-use yunting_crds::{VdcSlice, VirtualDataCenter};
 
 use super::observe::Seen;
 use super::{Error, apply};
+use crate::hub::said;
 use crate::hub::world::World;
-use crate::kinds;
 use crate::queue::Next;
 
 /// Longest message.
@@ -47,7 +47,7 @@ pub(super) async fn delete(world: &World, seen: &Seen) -> Result<Next, Error> {
     let remaining = apply::leavers(world, seen, &sites).await?;
     if remaining.is_empty() && seen.slices.is_empty() {
         world.forget_promise(&seen.uid);
-        kinds::remove_finalizer(&world.writer, &kinds::of::<VirtualDataCenter>(), seen.vdc.as_ref()).await?;
+        said::let_go(world, seen.vdc.as_ref()).await?;
         return Ok(Next::Wait);
     }
     let mut status = seen.vdc.status.clone().unwrap_or_default();

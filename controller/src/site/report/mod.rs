@@ -32,7 +32,7 @@ pub(super) async fn reconcile(world: &World, _: &Name) -> Result<Next, Error> {
     let status = status(world, &report);
     if report.status.as_ref() != Some(&status) {
         let key = key_of(&kinds::of::<SiteReport>(), report.as_ref());
-        world.ends.hub_writer.status(MANAGER, &key, &json!(status)).await?;
+        world.ends.hub_writer.status(MANAGER, &key, None, &json!(status)).await?;
     }
     Ok(Next::Wait)
 }

@@ -1,4 +1,4 @@
-//! A VDC goes backwards: closed first, then its halls, then every pod, then the namespaces with their policies.
+//! A VDC goes backwards: nobody's any more and closed first, then its halls, then every pod, then the namespaces with their policies.
 //! Network rules stand until the last pod is gone. Each wait names what it waits for.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 use serde_json::json;
@@ -70,9 +71,11 @@ impl Left {
 /// One step of it.
 pub(super) async fn run(world: &World, seen: &Seen) -> Result<Left, Error> {
     let namespaces = namespaces(world, seen.uid());
+    let withdrawn = withdraw(world, seen.uid()).await;
     for namespace in &namespaces {
         close(world, namespace).await?;
     }
+    withdrawn?;
     let closing = settle(world, &namespaces).await;
     if !closing.is_empty() {
         return Ok(Left::Closing(closing));
@@ -98,6 +101,15 @@ pub(super) async fn run(world: &World, seen: &Seen) -> Result<Left, Error> {
     }
     let names: Vec<String> = namespaces.into_iter().collect();
     Ok(Left::Waiting(format!("namespaces {} are being emptied by Kubernetes", some(&names))))
+}
+
+/// Takes every right in it away. Whose VDC goes has none in it, however long something holds it up: who is no member
+/// any more would keep it until then.
+async fn withdraw(world: &World, uid: &str) -> Result<(), writer::Error> {
+    let kind = api_kind::<RoleBinding>();
+    let mut bindings = world.children.of_vdc(uid);
+    bindings.retain(|c| c.key.kind == kind);
+    ensure::remove(world, &bindings).await
 }
 
 /// Namespaces that carry the VDC's uid.
