@@ -15,9 +15,12 @@ pub(crate) const LULL: Duration = Duration::from_secs(1);
 /// Time after its last key in which a group that is served little keeps those served much to one key in all queues: the
 /// next key of the same wish comes within it.
 pub(crate) const NEXT: Duration = Duration::from_millis(250);
-/// A group has been served much beside another if it was served more than this many times as often, and this much more:
-/// the first keys of all who ask are served side by side.
-const MUCH: (u64, u64) = (2, 16);
+/// A group asks for much beside another if it was served more than this many times as often, and this much more: the
+/// first keys of all who ask are served side by side. By this alone nobody would ever wait for long, but many who ask for
+/// much would each wait for whoever is behind.
+const SERVED: (u64, u64) = (2, 16);
+/// And if more than this many times as many of its keys wait or are worked on.
+const LEFT: usize = 2;
 /// Nobody yields to a group of which nothing began or ended for so long: it waits for something else, and what waits for
 /// a server that does not answer may not keep others from those that do.
 pub(crate) const PATIENCE: Duration = Duration::from_millis(500);
@@ -40,7 +43,17 @@ pub(crate) struct Load {
 
 impl Load {
     fn is_there(&self) -> bool {
-        self.waiting > 0 || self.running > 0
+        self.left() > 0
+    }
+
+    fn is_much_beside(&self, other: &Self) -> bool {
+        let (times, more) = SERVED;
+        self.served > other.served.saturating_mul(times).saturating_add(more)
+            && self.left() > other.left().saturating_mul(LEFT)
+    }
+
+    fn left(&self) -> usize {
+        self.waiting + self.running
     }
 
     fn asks(&self, now: Instant) -> bool {
@@ -127,12 +140,10 @@ pub(crate) async fn give_way() {
 }
 
 /// Who may have a key worked on now.
-pub(crate) struct Order {
+pub(crate) struct Order<'a> {
     alone: bool,
-    /// How often the one was served that was least, of those that are worked for.
-    now: u64,
-    /// The same of those that may ask for more in a moment.
-    soon: u64,
+    all: &'a HashMap<String, Load>,
+    now: Instant,
 }
 
 /// How many keys of a group may be worked on.
@@ -146,28 +157,22 @@ pub(crate) enum May {
     All,
 }
 
-impl Order {
+impl<'a> Order<'a> {
     /// By what is known of all.
-    pub(crate) fn of(all: &HashMap<String, Load>, now: Instant) -> Self {
-        let least = |of: fn(&Load, Instant) -> bool| {
-            all.values().filter(|load| of(load, now)).map(|load| load.served).min().unwrap_or(u64::MAX)
-        };
-        Self {
-            alone: all.values().filter(|load| load.asks(now)).nth(1).is_none(),
-            now: least(Load::is_worked_for),
-            soon: least(Load::asks_more),
-        }
+    pub(crate) fn of(all: &'a HashMap<String, Load>, now: Instant) -> Self {
+        Self { alone: all.values().filter(|load| load.asks(now)).nth(1).is_none(), all, now }
     }
 
     /// How many keys of a group.
     pub(crate) fn may(&self, load: &Load) -> May {
-        let (times, more) = MUCH;
-        let much_beside = |least: u64| load.served > least.saturating_mul(times).saturating_add(more);
-        if much_beside(self.now) {
-            May::None
-        } else if self.alone {
+        let beside = |of: fn(&Load, Instant) -> bool| {
+            self.all.values().any(|other| load.is_much_beside(other) && of(other, self.now))
+        };
+        if self.alone {
             May::All
-        } else if much_beside(self.soon) {
+        } else if beside(Load::is_worked_for) {
+            May::None
+        } else if beside(Load::asks_more) {
             May::One
         } else {
             May::Some
@@ -191,7 +196,7 @@ mod tests {
             works_on(&crowd, "a");
             crowd.ended("a", began);
         }
-        works_on(&crowd, "a");
+        (0..4).for_each(|_| works_on(&crowd, "a"));
         give_way().await;
         crowd.came("b", began);
         assert_eq!(began.elapsed(), Duration::ZERO, "work for nobody waits for nobody");
@@ -208,5 +213,20 @@ mod tests {
         let hangs = Instant::now();
         on_behalf(crowd.clone(), "a".to_owned(), give_way()).await;
         assert!(hangs.elapsed() < PATIENCE + GLANCE * 2, "{:?}", hangs.elapsed());
+    }
+
+    #[test]
+    fn who_asks_for_much_waits_for_nobody_who_asks_for_as_much() {
+        let crowd = Crowd::default();
+        for group in ["a", "b"] {
+            (0..9).for_each(|_| crowd.came(group, Instant::now()));
+        }
+        for _ in 0..40 {
+            works_on(&crowd, "a");
+            crowd.ended("a", Instant::now());
+        }
+        assert!(!crowd.yields("a", Instant::now()), "b was served less, and asks for as much");
+        crowd.came("c", Instant::now());
+        assert!(crowd.yields("a", Instant::now()), "c asks for one thing");
     }
 }
