@@ -10,6 +10,7 @@ use yunting_crds::VirtualDataCenter;
 use yunting_crds::conditions::find;
 use yunting_crds::labels;
 use yunting_tests::apiserver::wait;
+use yunting_tests::pods::pod;
 
 use super::away::ready;
 use super::dump::Names;
@@ -143,17 +144,9 @@ pub fn in_a_vdc_that_does_not_end(world: &mut World) -> anyhow::Result<()> {
     })
 }
 
-/// A pod that policies take and that somebody's finalizer holds.
+/// A pod that somebody's finalizer holds.
 fn held() -> Pod {
-    let digest = "0".repeat(64);
-    let body = json!({"metadata": {"name": "held", "finalizers": ["example.com/held"]}, "spec": {
-        "automountServiceAccountToken": false,
-        "securityContext": {"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}},
-        "containers": [{
-            "name": "c", "image": format!("held.example/c@sha256:{digest}"),
-            "resources": {"requests": {"cpu": "1m", "memory": "1Mi"}, "limits": {"cpu": "2m", "memory": "1Mi"}},
-            "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
-        }],
-    }});
+    let mut body = pod("held");
+    body["metadata"]["finalizers"] = json!(["example.com/held"]);
     serde_json::from_value(body).unwrap()
 }

@@ -11,6 +11,7 @@ use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
+use yunting_tests::pods::pod;
 
 /// Most replicas of a Deployment.
 const REPLICAS: u64 = 6;
@@ -169,20 +170,6 @@ impl Tenant {
             let _ = api.delete(&format!("s{}-{turn}", self.number), &DeleteParams::default()).await;
         }
     }
-}
-
-/// A pod that every policy takes.
-pub fn pod(name: &str) -> Value {
-    let digest = "0".repeat(64);
-    json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": {
-        "automountServiceAccountToken": false,
-        "securityContext": {"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}},
-        "containers": [{
-            "name": "c", "image": format!("storm.example/c@sha256:{digest}"),
-            "resources": {"requests": {"cpu": "1m", "memory": "1Mi"}, "limits": {"cpu": "2m", "memory": "1Mi"}},
-            "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
-        }],
-    }})
 }
 
 /// A cron job that does nothing.

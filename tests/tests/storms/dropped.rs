@@ -10,8 +10,8 @@ use yunting_crds::VdcSlice;
 use yunting_crds::conditions::find;
 use yunting_plan::quota::shrink::Shown;
 use yunting_tests::apiserver::wait;
+use yunting_tests::pods::pod;
 
-use super::clients::pod;
 use super::judge::replay;
 use super::record::Recorder;
 use super::world::{PATIENCE, World};

@@ -12,8 +12,9 @@ use kube::{Api, Client, ResourceExt};
 use serde_json::json;
 use yunting_crds::labels;
 use yunting_tests::apiserver::wait;
+use yunting_tests::pods::pod;
 
-use super::clients::{Deeds, Storm, cron_job, pod};
+use super::clients::{Deeds, Storm, cron_job};
 use super::judge::{Closed, closing};
 use super::record::{Change, Recorder, What};
 use super::world::{PATIENCE, SiteEnd, World};

@@ -16,8 +16,9 @@ use yunting_crds::labels;
 use yunting_plan::object::{ApiKind, api_kind};
 use yunting_plan::quota::shrink::Shown;
 use yunting_tests::apiserver::wait;
+use yunting_tests::pods::pod;
 
-use super::clients::{cron_job, pod};
+use super::clients::cron_job;
 use super::world::{PATIENCE, World};
 
 /// What became of an object.

@@ -15,8 +15,9 @@ use kube::{Api, Client, ResourceExt};
 use serde_json::json;
 use yunting_plan::quota::shrink::Shown;
 use yunting_tests::apiserver::wait;
+use yunting_tests::pods::pod;
 
-use super::clients::{Deeds, Storm, pod};
+use super::clients::{Deeds, Storm};
 use super::judge::{Verdict, replay};
 use super::record::Recorder;
 use super::world::{PATIENCE, SiteEnd, World};
