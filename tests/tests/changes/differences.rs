@@ -30,7 +30,7 @@ struct Difference {
     is: fn(&Seen<'_>) -> bool,
 }
 
-const ALL: [Difference; 11] = [
+const ALL: [Difference; 12] = [
     Difference {
         _reason: "a namespace that a VDC no longer names is closed and kept, with what is in it: it may be data",
         is: |s| s.left_namespace(),
@@ -102,7 +102,8 @@ const ALL: [Difference; 11] = [
         },
     },
     Difference {
-        _reason: "a site with less room than it has promised ends nothing: who is there stays, who comes has no place",
+        _reason: "a site with less room than it has promised, or a cordoned one, ends nothing: who is there stays, who comes \
+                  has no place",
         is: |s| {
             let ready = s.place("/data/status/Ready") && s.kind() == "VirtualDataCenter";
             let says = |dump: &Dump, what, value| {
@@ -110,8 +111,17 @@ const ALL: [Difference; 11] = [
             };
             let stays = says(s.found, "/data/status/Ready/status", "True");
             let comes = says(s.wanted, "/data/status/Ready/reason", "NoPlace");
-            let site = s.phase == Phase::Changed && s.mutation.kind == "Site" && s.about("spec.capacity");
-            site && ready && stays && comes
+            let cordoned = s.about("spec.state") && s.mutation.spec["state"] == "Cordoned";
+            let site = s.phase == Phase::Changed && s.mutation.kind == "Site";
+            site && (s.about("spec.capacity") || cordoned) && ready && stays && comes
+        },
+    },
+    Difference {
+        _reason: "a hall with volumes stays as it was when its namespace becomes Direct; its vendor, who would read what \
+                  others have there, does not",
+        is: |s| {
+            let binding = s.kind() == "RoleBinding" && s.line.key.ends_with("/yunting-halls-vendor");
+            s.phase == Phase::Changed && binding && s.line.text.starts_with("missing") && s.became_direct()
         },
     },
 ];
@@ -153,6 +163,14 @@ impl Seen<'_> {
 
     fn too_much(&self) -> bool {
         self.line.text.starts_with("too much")
+    }
+
+    /// The namespace that it is in is asked to be Direct.
+    fn became_direct(&self) -> bool {
+        let place = self.line.key.split(' ').nth(2).unwrap_or_default();
+        let asked = self.mutation.spec["namespaces"].as_array().into_iter().flatten();
+        let mut direct = asked.filter(|n| n["access"] == "Direct").filter_map(|n| n["name"].as_str());
+        self.about("spec.namespaces") && direct.any(|name| place.contains(&format!("-{name}-")))
     }
 
     /// It is a namespace that the VDC named once, closed, or something in it.
