@@ -128,3 +128,16 @@ fn no_path_or_host_of_one_machine_is_in_a_file() {
     let read = files.iter().filter(|file| !file.ends("Cargo.lock") && !file.ends("go.sum"));
     none("paths or hosts of one machine", &read.flat_map(bad).collect::<Vec<_>>());
 }
+
+/// One that no longer fits breaks nothing, and so shows nothing.
+#[test]
+fn every_mutant_fits_the_tree() {
+    let (mutants, fits) = (tracked().into_iter().filter(|f| f.ends(".patch")), |file: &File| {
+        let check =
+            Command::new("git").args(["apply", "--check", &file.path]).current_dir(root()).output().unwrap();
+        check.status.success()
+    });
+    let (fitting, others): (Vec<File>, Vec<File>) = mutants.partition(fits);
+    assert!(!fitting.is_empty(), "no mutant was found");
+    none("mutants that do not fit", &others.into_iter().map(|f| f.path).collect::<Vec<_>>());
+}
