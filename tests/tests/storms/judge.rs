@@ -134,8 +134,8 @@ pub struct Closed {
     pub early: Vec<String>,
     /// What was there before and is gone though nobody of the clients took it.
     pub went: Vec<String>,
-    /// How much came and was removed.
-    pub removed: usize,
+    /// Uids of what came and was removed.
+    pub removed: HashSet<String>,
 }
 
 /// One namespace while it is replayed.
@@ -188,7 +188,9 @@ pub fn closing(changes: &[Change], namespaces: &[String], deleted: &HashSet<Stri
                     let born = door.things.remove(uid.as_str());
                     match door.closed.zip(born).filter(|_| !deleted.contains(uid)) {
                         None => (),
-                        Some((closed, born)) if born > closed => found.removed += 1,
+                        Some((closed, born)) if born > closed => {
+                            found.removed.insert(uid.clone());
+                        }
                         Some(_) => found.went.push(format!("{uid} in {namespace}")),
                     }
                 }
