@@ -19,6 +19,7 @@ pub mod ops;
 pub mod queue;
 pub mod site;
 mod turns;
+mod versions;
 pub mod watchdog;
 pub mod wire;
 pub mod writer;

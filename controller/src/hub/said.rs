@@ -1,8 +1,5 @@
 //! How the status of what people asked for is written, and what of it is told as an Event.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 use serde::Serialize;
@@ -12,6 +9,7 @@ use yunting_crds::{Bureau, BureauStatus, Hall, HallStatus, Site, SiteStatus, Vdc
 use super::world::World;
 use crate::events;
 use crate::kinds::{self, Ours};
+use crate::versions::Versions;
 use crate::wire::Written;
 use crate::writer::{Error, key_of};
 
@@ -46,42 +44,24 @@ macro_rules! said {
 
 said! { Site SiteStatus, Bureau BureauStatus, VirtualDataCenter VdcStatus, Hall HallStatus }
 
-/// Versions that our own last writes made, until the watch has brought them: by uid, with the version that was written
-/// upon.
-#[derive(Default)]
-pub(super) struct Versions(Mutex<HashMap<String, (String, String)>>);
-
 impl Versions {
-    fn all(&self) -> MutexGuard<'_, HashMap<String, (String, String)>> {
-        // Nothing panics while it is held, so a poisoned lock still holds a whole map.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// The version as which an object is known that the watch has brought: that one, or ours upon it.
-    fn known(&self, object: &impl ResourceExt) -> Option<String> {
-        let (uid, seen) = (object.uid()?, object.resource_version()?);
-        let mut all = self.all();
-        match all.get(&uid) {
-            Some((upon, made)) if *upon == seen => Some(made.clone()),
-            _ => {
-                all.remove(&uid);
-                Some(seen)
-            }
-        }
+    fn of(&self, object: &impl ResourceExt) -> Option<String> {
+        Some(self.known(&object.uid()?, &object.resource_version()?))
     }
 
     /// An object was written.
-    fn made(&self, object: &impl ResourceExt, written: &Written) {
+    fn wrote(&self, object: &impl ResourceExt, written: &Written) {
         if let (Some(uid), Some(upon)) = (object.uid(), object.resource_version())
-            && let Some(made) = written.metadata.resource_version.clone()
+            && let Some(made) = &written.metadata.resource_version
         {
-            self.all().insert(uid, (upon, made));
+            self.made(&uid, &upon, made);
         }
     }
 
-    /// It is gone.
-    fn forget(&self, object: &impl ResourceExt) {
-        self.all().remove(&object.uid().unwrap_or_default());
+    /// It is gone, or a write of it failed.
+    fn forgets(&self, object: &impl ResourceExt) {
+        self.forget(&object.uid().unwrap_or_default());
     }
 }
 
@@ -93,7 +73,7 @@ pub(super) async fn finalizer<K: Said>(
 ) -> Result<(), Error> {
     let written = kinds::add_finalizer(&world.writer, &kinds::of::<K>(), object, manager).await?;
     if let Some(written) = written {
-        world.versions.made(object, &written);
+        world.versions.wrote(object, &written);
     }
     Ok(())
 }
@@ -101,7 +81,7 @@ pub(super) async fn finalizer<K: Said>(
 /// Takes our finalizer off: the object may go.
 pub(super) async fn let_go<K: Said>(world: &World, object: &K) -> Result<(), Error> {
     kinds::remove_finalizer(&world.writer, &kinds::of::<K>(), object).await?;
-    world.versions.forget(object);
+    world.versions.forgets(object);
     Ok(())
 }
 
@@ -113,15 +93,15 @@ pub(super) async fn status<K: Said>(
     object: &K,
     status: &K::Status,
 ) -> Result<(), Error> {
-    let (before, version) = (object.status(), world.versions.known(object));
+    let (before, version) = (object.status(), world.versions.of(object));
     if before == Some(status) {
         return Ok(());
     }
     let key = key_of(&kinds::of::<K>(), object);
     let written = world.writer.status(manager, &key, version.as_deref(), &json!(status)).await;
     match &written {
-        Ok(written) => world.versions.made(object, written),
-        Err(_) => world.versions.forget(object),
+        Ok(written) => world.versions.wrote(object, written),
+        Err(_) => world.versions.forgets(object),
     }
     written?;
     let before = before.map(K::conditions).unwrap_or_default();
@@ -133,41 +113,4 @@ pub(super) async fn status<K: Said>(
     };
     teller.tell(object, before, K::conditions(status)).await;
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn object(version: &str) -> Written {
-        serde_json::from_value(json!({"metadata": {"uid": "u", "resourceVersion": version}})).unwrap()
-    }
-
-    fn bureau(version: &str) -> Bureau {
-        let mut bureau = Bureau::new("b", serde_json::from_value(json!({"displayName": "局"})).unwrap());
-        bureau.metadata.uid = Some("u".to_owned());
-        bureau.metadata.resource_version = Some(version.to_owned());
-        bureau
-    }
-
-    #[test]
-    fn our_own_write_counts_until_the_watch_brings_another_version() {
-        let versions = Versions::default();
-        let known = |seen: &str| versions.known(&bureau(seen)).unwrap();
-        assert_eq!(known("1"), "1");
-        versions.made(&bureau("1"), &object("2"));
-        assert_eq!(known("1"), "2", "the watch has not brought it yet");
-        versions.made(&bureau("1"), &object("3"));
-        assert_eq!(known("1"), "3");
-        assert_eq!(known("3"), "3");
-        assert!(versions.all().is_empty(), "what the watch has brought needs no memory");
-    }
-
-    #[test]
-    fn what_failed_or_went_is_forgotten() {
-        let versions = Versions::default();
-        versions.made(&bureau("1"), &object("2"));
-        versions.forget(&bureau("1"));
-        assert_eq!(versions.known(&bureau("1")).unwrap(), "1");
-    }
 }

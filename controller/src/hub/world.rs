@@ -20,12 +20,12 @@ use yunting_plan::slices::share_of;
 
 use super::liveness::Liveness;
 use super::rights::Rights;
-use super::said::Versions;
 use super::secrets::HashKey;
 use super::wake::{self, Late, Seen};
 use crate::cache::{Cache, Cached, Tags};
 use crate::context::Context;
 use crate::queue::Waker;
+use crate::versions::Versions;
 use crate::wire::Read;
 use crate::writer::Writer;
 

@@ -6,13 +6,16 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::ResourceExt;
 use serde_json::{Value, json};
 use yunting_crds::vdc_slice::SliceNamespaceStatus;
 use yunting_crds::{HallSlice, HallSliceStatus, VdcSlice, VdcSliceStatus};
+use yunting_plan::object::Key;
 
 use super::world::{Name, World};
-use crate::kinds;
+use crate::kinds::{self, Ours};
 use crate::queue::Next;
+use crate::versions::Versions;
 use crate::writer::{Error, key_of};
 
 /// Field manager of slices' statuses.
@@ -48,22 +51,25 @@ impl Status {
 #[derive(Default)]
 struct Inner {
     wanted: HashMap<String, Status>,
-    sent: HashMap<String, (Status, u64)>,
+    sent: HashMap<String, Status>,
 }
 
 /// What is to be said.
 #[derive(Default)]
-pub(super) struct Outbox(Mutex<Inner>);
+pub(super) struct Outbox {
+    inner: Mutex<Inner>,
+    versions: Versions,
+}
 
 impl Outbox {
     fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What was last said of a slice.
     fn last(&self, world: &World, name: &str) -> Option<Status> {
         let wanted = self.inner().wanted.get(name).cloned();
-        wanted.or_else(|| standing(world, name).and_then(|(_, _, status)| status))
+        wanted.or_else(|| standing(world, name).and_then(|s| s.status))
     }
 
     /// The conditions last said of a slice, for the times in them.
@@ -93,34 +99,51 @@ impl Outbox {
         }
     }
 
+    /// What is to be said of a slice that the hub does not have and that is not on its way back to us.
+    fn news(&self, name: &str, standing: &Standing) -> Option<Status> {
+        let inner = self.inner();
+        let wanted = inner.wanted.get(name)?;
+        let has = if self.versions.awaited(name, &standing.version) {
+            inner.sent.get(name)
+        } else {
+            standing.status.as_ref()
+        };
+        (has != Some(wanted)).then(|| wanted.clone())
+    }
+
     /// Forgets a slice of which nothing is left.
     fn forget(&self, name: &str) {
         let mut inner = self.inner();
         inner.wanted.remove(name);
         inner.sent.remove(name);
+        drop(inner);
+        self.versions.forget(name);
     }
 }
 
-/// Key, version and status of a slice as the hub has it.
-fn standing(world: &World, name: &str) -> Option<(yunting_plan::object::Key, u64, Option<Status>)> {
-    let version = |v: &Option<String>| v.as_deref().and_then(|v| v.parse().ok()).unwrap_or_default();
+/// A slice as the hub has it.
+struct Standing {
+    key: Key,
+    version: String,
+    status: Option<Status>,
+}
+
+fn standing(world: &World, name: &str) -> Option<Standing> {
+    fn of<K: Ours>(slice: &K, status: Option<Status>) -> Standing {
+        let version = slice.resource_version().unwrap_or_default();
+        Standing { key: key_of(&kinds::of::<K>(), slice), version, status }
+    }
     if let Some(s) = name.strip_prefix("vdc-").and_then(|uid| world.vdc_slice(uid)) {
-        let status = s.status.clone().map(|s| Status::Vdc(Box::new(s)));
-        return Some((
-            key_of(&kinds::of::<VdcSlice>(), s.as_ref()),
-            version(&s.metadata.resource_version),
-            status,
-        ));
+        return Some(of::<VdcSlice>(s.as_ref(), s.status.clone().map(|s| Status::Vdc(Box::new(s)))));
     }
     let s = name.strip_prefix("hall-").and_then(|uid| world.hall_slice(uid))?;
-    let status = s.status.clone().map(|s| Status::Hall(Box::new(s)));
-    Some((key_of(&kinds::of::<HallSlice>(), s.as_ref()), version(&s.metadata.resource_version), status))
+    Some(of::<HallSlice>(s.as_ref(), s.status.clone().map(|s| Status::Hall(Box::new(s)))))
 }
 
 /// Brings one slice's status to the hub.
 pub(super) async fn reconcile(world: &World, name: &Name) -> Result<Next, Error> {
     let name = &name.0;
-    let Some((key, version, status)) = standing(world, name) else {
+    let Some(standing) = standing(world, name) else {
         if world.records.get_cluster(name).is_none() {
             world.outbox.forget(name);
         }
@@ -130,25 +153,34 @@ pub(super) async fn reconcile(world: &World, name: &Name) -> Result<Next, Error>
         }
         return Ok(Next::Wait);
     };
-    let wanted = {
-        let inner = world.outbox.inner();
-        let Some(wanted) = inner.wanted.get(name).cloned() else { return Ok(Next::Wait) };
-        let just_sent = inner.sent.get(name).is_some_and(|(sent, at)| *sent == wanted && version <= *at);
-        if status.as_ref() == Some(&wanted) || just_sent {
-            world.review.told(name);
-            return Ok(Next::Wait);
-        }
-        wanted
-    };
-    let written = world.ends.hub_writer.status(MANAGER, &key, None, &wanted.body()).await;
-    let version = match written {
-        Err(Error::Status { source: kube::Error::Api(s), .. }) if s.code == 404 => {
-            world.review.told(name);
-            return Ok(Next::Wait);
-        }
-        other => other?.metadata.resource_version.and_then(|v| v.parse().ok()).unwrap_or_default(),
-    };
-    world.outbox.inner().sent.insert(name.clone(), (wanted, version));
-    world.review.told(name);
+    if let Some(wanted) = world.outbox.news(name, &standing)
+        && !send(world, name, &standing, wanted).await?
+    {
+        // The slice went meanwhile.
+        world.outbox.versions.forget(name);
+    }
+    if world.outbox.inner().wanted.contains_key(name) {
+        world.review.told(name);
+    }
     Ok(Next::Wait)
+}
+
+/// Writes a status; whether the slice was still there. What is said of a slice that has changed since is refused, so that
+/// a controller that was replaced, or whose write was long on its way, takes nothing back.
+async fn send(world: &World, name: &str, standing: &Standing, status: Status) -> Result<bool, Error> {
+    let outbox = &world.outbox;
+    let known = outbox.versions.known(name, &standing.version);
+    match world.ends.hub_writer.status(MANAGER, &standing.key, Some(&known), &status.body()).await {
+        Err(Error::Status { source: kube::Error::Api(s), .. }) if s.code == 404 => Ok(false),
+        Err(error) => {
+            outbox.versions.forget(name);
+            Err(error)
+        }
+        Ok(written) => {
+            let made = written.metadata.resource_version.unwrap_or_default();
+            outbox.versions.made(name, &standing.version, &made);
+            outbox.inner().sent.insert(name.to_owned(), status);
+            Ok(true)
+        }
+    }
 }

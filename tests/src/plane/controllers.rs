@@ -61,17 +61,16 @@ impl Hub {
 impl Site {
     /// The one of the site.
     pub async fn start(world: &Planes) -> anyhow::Result<Self> {
-        let hub_end = site_to_hub(world).await?;
-        Self::with(world, hub_end, &[]).await
+        Self::with(world, &[], &[]).await
     }
 
-    /// With further ways to the hub, for the kubeconfig.
-    pub async fn with(world: &Planes, hub_end: Proxy, more: &[&Proxy]) -> anyhow::Result<Self> {
-        let own_end =
-            proxy(&world.site, "yunting:site-controller", "yunting:site-controllers", world.seed).await?;
+    /// With further ways to the hub and to its own cluster, for the kubeconfigs.
+    pub async fn with(world: &Planes, to_hub: &[&Proxy], to_own: &[&Proxy]) -> anyhow::Result<Self> {
+        let (hub_end, own_end) = (site_to_hub(world).await?, site_to_own(world).await?);
         let place = world.directory.path();
-        let ways: Vec<&Proxy> = std::iter::once(&hub_end).chain(more.iter().copied()).collect();
-        let (hub, own) = (write(place, "site-hub", &ways)?, write(place, "site-own", &[&own_end])?);
+        let ways = |first, more: &[_]| std::iter::once(first).chain(more.iter().copied()).collect::<Vec<_>>();
+        let hub = write(place, "site-hub", &ways(&hub_end, to_hub))?;
+        let own = write(place, "site-own", &ways(&own_end, to_own))?;
         let ops = free_address()?;
         let listen = ops.to_string();
         let arguments = [
@@ -101,6 +100,11 @@ fn free_address() -> anyhow::Result<SocketAddr> {
 /// A way of the site to the hub.
 pub async fn site_to_hub(world: &Planes) -> anyhow::Result<Proxy> {
     proxy(&world.hub, &format!("yunting:site:{SITE}"), "yunting:sites", world.seed).await
+}
+
+/// A way of the site to its own cluster.
+pub async fn site_to_own(world: &Planes) -> anyhow::Result<Proxy> {
+    proxy(&world.site, "yunting:site-controller", "yunting:site-controllers", world.seed).await
 }
 
 async fn proxy(server: &ApiServer, user: &str, group: &str, seed: u64) -> anyhow::Result<Proxy> {

@@ -10,7 +10,7 @@ use yunting_faults::proxy::Proxy;
 use yunting_faults::record::Entry;
 use yunting_tests::apiserver::wait;
 
-use super::controllers::Hub;
+use super::controllers::{Hub, Site};
 use super::dump::Names;
 use super::life::{Life, vdc_spec};
 use super::world::{BUREAU, PATIENCE, SITE, World, apply, until};
@@ -137,6 +137,39 @@ pub fn late_status(world: &mut World) -> anyhow::Result<()> {
         let now = vdcs.get("spoken").await?;
         ensure!(told(&now), "the late status stands: {:?}", now.status);
         gives_up(&both.hub).await?;
+        life.end().await?;
+        drop(next);
+        Ok(())
+    })
+}
+
+/// What a site controller that was replaced says late takes back nothing of what its successor says.
+pub fn late_status_of_a_site(world: &mut World) -> anyhow::Result<()> {
+    let world = &*world;
+    world.runtime.clone().block_on(async {
+        let both = world.controllers().await?;
+        let life = Life { world, controllers: &both, names: Names::default(), vdc: "echoed" };
+        let name = slice(SliceKind::Vdc, &life.create_vdc().await?);
+        super::away::ready(world, "echoed").await?;
+        let says = Match::kind(Kind::Write).path(&format!("/vdcslices/{name}/status"));
+        both.site.hub_end.rules(vec![Rule::new(says, Fault::Hold).times(1)]);
+        life.resize("3").await?;
+        on_its_way(&both.site.hub_end).await?;
+        both.site.process.freeze()?;
+        let next = Site::start(world).await?;
+        life.resize("4").await?;
+        super::away::ready(world, "echoed").await?;
+        let told = slices(world).get(&name).await?.status;
+        let code = arrives(&both.site.hub_end).await?;
+        ensure!(code == 409, "the late status of a replaced site controller was answered {code}");
+        let now = slices(world).get(&name).await?.status;
+        ensure!(now == told, "the late status stands: {now:?}");
+        let starts = both.site.process.starts();
+        both.site.process.go_on()?;
+        let ended = async || (both.site.process.starts() > starts).then_some(());
+        wait("the replaced site controller to end", PATIENCE, ended).await?;
+        // It goes by the same name as its successor, and would take the lead back.
+        both.site.process.away();
         life.end().await?;
         drop(next);
         Ok(())

@@ -82,6 +82,11 @@ impl Life<'_> {
         Ok(())
     }
 
+    /// Sets the life cycle.
+    pub async fn lifecycle(&self, lifecycle: Value) -> anyhow::Result<()> {
+        self.patch(json!({"lifecycle": lifecycle})).await
+    }
+
     /// Sets the quota's cpu.
     pub async fn resize(&self, cpu: &str) -> anyhow::Result<()> {
         self.patch(json!({"quota": {"cpu": cpu}})).await
@@ -112,7 +117,7 @@ impl Life<'_> {
 
     /// Asks for the VDC's release.
     pub async fn release(&self) -> anyhow::Result<()> {
-        self.patch(json!({"lifecycle": {"state": "Released", "coolingOffHours": 0}})).await?;
+        self.lifecycle(json!({"state": "Released", "coolingOffHours": 0})).await?;
         let deletable = |v: &VirtualDataCenter| {
             state_of(&v.status.clone().unwrap_or_default().conditions, "Deletable") == State::True
         };

@@ -55,11 +55,12 @@ fn main() -> ExitCode {
 type Test = fn(&mut World) -> anyhow::Result<()>;
 
 fn trials(pool: Option<&Arc<Pool>>) -> Vec<Trial> {
-    let tests: [(&str, Test); 23] = [
+    let tests: [(&str, Test); 25] = [
         ("a_crash_at_any_write_changes_nothing_in_the_end", crash::at_every_write),
         ("a_deposed_leaders_late_write_is_refused", leader::late_update),
         ("a_deposed_leader_makes_no_slice_of_what_is_gone", leader::late_create),
         ("what_a_deposed_leader_says_late_is_refused", leader::late_status),
+        ("what_a_replaced_site_controller_says_late_is_refused", leader::late_status_of_a_site),
         ("a_site_that_was_away_catches_up", away::catches_up),
         ("labels_of_another_hall_take_nothing_from_its_owner", corrupt::hall_label),
         ("labels_of_another_vdc_take_nothing_from_its_owner", corrupt::vdc_label),
@@ -71,6 +72,7 @@ fn trials(pool: Option<&Arc<Pool>>) -> Vec<Trial> {
         ("a_blocked_watch_is_named_and_stops_nothing_else", late::blocked),
         ("a_stuck_finalizer_is_waited_for_and_named", stuck::finalizers),
         ("a_server_without_quorum_is_left", minority::is_left),
+        ("a_server_without_quorum_at_a_site_is_left", minority::at_a_site_is_left),
         ("a_hub_restored_from_an_older_copy_deletes_nothing", restore::older_copy),
         ("a_hub_that_lost_much_at_once_is_not_believed", restore::lost_much),
         ("rights_of_many_are_withdrawn_at_once", rights::of_many),

@@ -1,6 +1,7 @@
 //! Policies have a readiness of their own. A pod is asked for in the permanently closed canary namespace, as a dry
 //! run, at every API server of the site: only when each refuses it **by the policy** may a namespace be opened.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::PostParams;
 use kube::core::Request;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use yunting_crds::conditions::{State, Statement, reason};
 use yunting_crds::labels;
 use yunting_plan::object::Object;
@@ -21,6 +23,8 @@ use crate::writer::Writer;
 const POLICY: &str = "yunting-closed-namespace";
 /// A new or changed policy takes about a second to act: asked earlier, an old one could answer for a new one.
 const SETTLE: Duration = Duration::from_millis(1500);
+/// Time for an answer to a dry run.
+const ANSWER: Duration = Duration::from_secs(3);
 /// Time between tries while a server does not refuse.
 const RETRY: Duration = Duration::from_secs(2);
 
@@ -36,11 +40,13 @@ enum Seen {
 pub(crate) struct Canary {
     seen: Mutex<Seen>,
     changed: Notify,
+    /// API servers that did not answer, and when that was found.
+    silent: Mutex<HashMap<usize, Instant>>,
 }
 
 impl Default for Canary {
     fn default() -> Self {
-        Self { seen: Mutex::new(Seen::Unknown), changed: Notify::new() }
+        Self { seen: Mutex::new(Seen::Unknown), changed: Notify::new(), silent: Mutex::default() }
     }
 }
 
@@ -68,6 +74,12 @@ impl Canary {
             ),
             Seen::NotEnforced(why) => enforced(State::False, reason::IN_PROGRESS, why.clone()),
         }
+    }
+
+    /// Whether an API server did not answer a moment ago: many that ask wait for it once, not each for itself.
+    fn is_silent(&self, index: usize) -> bool {
+        let silent = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
+        silent.get(&index).is_some_and(|since| since.elapsed() < RETRY)
     }
 
     fn set(&self, seen: &Seen) -> bool {
@@ -100,18 +112,43 @@ pub(crate) async fn watch_over(world: Arc<World>) {
 }
 
 async fn ask(world: &World) -> Seen {
-    let pod = Object::new(&pod());
-    for (index, client) in world.ends.own.each().iter().enumerate() {
-        let writer = Writer::new(client.clone(), world.context.metrics.clone());
-        if let Err(why) = refused(&writer, &pod).await {
-            return Seen::NotEnforced(format!("API server {index} of the site: {why}"));
-        }
+    match every_server_refuses(world, &Object::new(&pod())).await {
+        Ok(()) => Seen::Enforced,
+        Err(why) => Seen::NotEnforced(why),
     }
-    Seen::Enforced
 }
 
-/// Whether one API server refuses this object, as a dry run, by the policy of closed namespaces and nothing else.
-pub(in crate::site) async fn refused(writer: &Writer, object: &Object) -> Result<(), String> {
+/// Asks every API server of the site for this object, as a dry run, all at once: each must refuse it, by the policy of
+/// closed namespaces and nothing else. A server that does not answer is no server that refuses: cut off from its peers
+/// it may still admit.
+pub(in crate::site) async fn every_server_refuses(world: &World, object: &Object) -> Result<(), String> {
+    let servers = world.ends.own.each().iter().enumerate();
+    let asked = servers.map(|(index, client)| {
+        let writer = Writer::new(client.clone(), world.context.metrics.clone());
+        async move { answer(&world.canary, index, &writer, object).await.map_err(|why| (index, why)) }
+    });
+    for answer in futures::future::join_all(asked).await {
+        answer
+            .map_err(|(index, why)| format!("API server {index} of the site does not refuse yet: {why}"))?;
+    }
+    Ok(())
+}
+
+async fn answer(canary: &Canary, index: usize, writer: &Writer, object: &Object) -> Result<(), String> {
+    let silent = format!(
+        "it did not answer within {ANSWER:?}; if it is gone for good, take it out of the site controller's kubeconfig"
+    );
+    if canary.is_silent(index) {
+        return Err(silent);
+    }
+    let answer = tokio::time::timeout(ANSWER, refused(writer, object)).await;
+    answer.unwrap_or_else(|_| {
+        canary.silent.lock().unwrap_or_else(PoisonError::into_inner).insert(index, Instant::now());
+        Err(silent)
+    })
+}
+
+async fn refused(writer: &Writer, object: &Object) -> Result<(), String> {
     let key = &object.key;
     let params = PostParams { dry_run: true, ..PostParams::default() };
     let body = object.body.to_string().into_bytes();

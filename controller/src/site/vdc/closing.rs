@@ -22,7 +22,7 @@ use crate::site::ensure::namespace_key;
 use crate::site::report::canary;
 use crate::site::usage;
 use crate::site::world::World;
-use crate::writer::{Writer, resource};
+use crate::writer::resource;
 
 /// Time between looks at a namespace that is being closed; no watch shows when a policy sees a label.
 const SOON: Duration = Duration::from_millis(100);
@@ -119,11 +119,8 @@ async fn look(world: &World, namespace: &str, at: i64) -> Result<Option<String>,
             None => return Ok(None),
         },
     };
-    for (index, client) in world.ends.own.each().iter().enumerate() {
-        let writer = Writer::new(client.clone(), world.context.metrics.clone());
-        if let Err(why) = refused(&writer, namespace).await {
-            return Ok(Some(format!("API server {index} of the site does not refuse yet: {why}")));
-        }
+    if let Err(why) = canary::every_server_refuses(world, &asked(namespace)).await {
+        return Ok(Some(why));
     }
     let left = remove_strays(world, namespace, version, at).await?;
     if left > 0 {
@@ -143,13 +140,13 @@ async fn complete(world: &World, namespace: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Asks one API server for a Service in the namespace, as a dry run: the policy must refuse it.
-async fn refused(writer: &Writer, namespace: &str) -> Result<(), String> {
+/// A Service in the namespace, asked for as a dry run: the policy must refuse it.
+fn asked(namespace: &str) -> Object {
     let body = json!({
         "metadata": {"name": "yunting-canary", "namespace": namespace},
         "spec": {"selector": {"yunting.io/canary": "none"}, "ports": [{"port": 1}]},
     });
-    canary::refused(writer, &Object::from_value(api_kind::<Service>(), body)).await
+    Object::from_value(api_kind::<Service>(), body)
 }
 
 type Metadata = ObjectList<PartialObjectMeta>;
