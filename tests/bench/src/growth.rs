@@ -104,6 +104,9 @@ pub fn ratios(growth: &Growth) -> Vec<Ratio> {
         ));
     }
     for (name, restart) in ["hub", "site"].iter().zip(&growth.restarts) {
+        let cpu = format!("processor time until controller {name} is ready with {most} VDCs");
+        ratios.push(Ratio::shown(format!("{cpu}, s"), vec![restart.controllers]));
+        ratios.push(Ratio::shown(format!("{cpu}, of its servers, s"), vec![restart.servers]));
         let what = format!("restart of controller {name} with {most} VDCs / raw list");
         ratios.push(Ratio::new(what, vec![restart.ready / restart.list], RESTART));
         #[allow(clippy::cast_precision_loss)] // a count
