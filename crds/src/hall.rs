@@ -31,7 +31,7 @@ pub use component::{
     cel,
     doc = "A service hall: workload components that a bureau runs in one of its VDCs. Compiled to one HallSlice per site.",
     validation = Rule::new("self.metadata.name.size() <= 20 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')").message("metadata.name must be at most 20 lower-case letters, digits or '-', beginning with a letter; put other scripts into spec.displayName"),
-    validation = Rule::new("!has(self.spec.portal) || self.spec.components.exists(c, c.name == self.spec.portal.component && c.zone == 'Portal')").message("spec.portal.component must name a component of this hall in zone Portal"),
+    validation = Rule::new("!has(self.spec.portal) || self.spec.components.exists(c, c.name == self.spec.portal.component && c.zone == 'Portal')").message("spec.portal.component must name one of spec.components, in zone Portal"),
     validation = Rule::new("oldSelf.spec.components.all(o, self.spec.components.all(n, n.name != o.name || n.kind == o.kind))").message("spec.components[].kind cannot be changed: remove the component and add one of another name"),
     printcolumn = r#"{"name":"Display name","type":"string","jsonPath":".spec.displayName"}"#,
     printcolumn = r#"{"name":"Class","type":"string","jsonPath":".spec.availabilityClass"}"#,
