@@ -4,11 +4,16 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// A write of ours.
+/// Writes of ours, one upon the other.
 struct Own {
-    upon: String,
+    /// What they were written upon: a version that the watch had brought, then our own, which it may bring one by one.
+    upon: Vec<String>,
+    /// What the last one made.
     made: String,
 }
+
+/// Writes of which the watch has brought none, at most; it is never that far behind.
+const BEHIND: usize = 16;
 
 /// Versions that our own last writes made, until the watch has brought them, by any name of the object.
 #[derive(Default)]
@@ -24,7 +29,7 @@ impl Versions {
     pub(crate) fn known(&self, name: &str, seen: &str) -> String {
         let mut all = self.all();
         match all.get(name) {
-            Some(own) if own.upon == seen => own.made.clone(),
+            Some(own) if own.upon.iter().any(|v| v == seen) => own.made.clone(),
             _ => {
                 all.remove(name);
                 seen.to_owned()
@@ -35,12 +40,18 @@ impl Versions {
     /// An object that the watch had brought as `upon` was written. Versions are never compared by size: a hub that was
     /// restored counts again from where it was.
     pub(crate) fn made(&self, name: &str, upon: &str, made: &str) {
-        self.all().insert(name.to_owned(), Own { upon: upon.to_owned(), made: made.to_owned() });
+        let mut all = self.all();
+        let own = all.remove(name);
+        let mut before = own
+            .filter(|o| o.upon.iter().any(|v| v == upon))
+            .map_or_else(|| vec![upon.to_owned()], |own| own.upon.into_iter().chain([own.made]).collect());
+        before.drain(..before.len().saturating_sub(BEHIND));
+        all.insert(name.to_owned(), Own { upon: before, made: made.to_owned() });
     }
 
     /// Whether the watch has still to bring our own write upon `seen`.
     pub(crate) fn awaited(&self, name: &str, seen: &str) -> bool {
-        self.all().get(name).is_some_and(|own| own.upon == seen)
+        self.all().get(name).is_some_and(|own| own.upon.iter().any(|v| v == seen))
     }
 
     /// It is gone, or a write of it failed.
@@ -63,6 +74,8 @@ mod tests {
         assert!(versions.awaited("u", "1"));
         versions.made("u", "1", "3");
         assert_eq!(versions.known("u", "1"), "3");
+        assert_eq!(versions.known("u", "2"), "3", "the watch has brought the first of our two");
+        assert!(versions.awaited("u", "2"));
         assert!(!versions.awaited("u", "3"));
         assert_eq!(versions.known("u", "3"), "3");
         assert!(versions.all().is_empty(), "what the watch has brought needs no memory");
