@@ -17,7 +17,7 @@ use super::dump::{Dump, Names, difference, dump};
 use super::world::{BUREAU, PATIENCE, SITE, World, apply, gone, until};
 
 /// Without a write for so long, all has been done.
-const QUIET: Duration = Duration::from_millis(3500);
+pub const QUIET: Duration = Duration::from_millis(3500);
 /// Parts of a hall.
 const COMPONENTS: [&str; 3] = ["portal", "approval", "db"];
 
@@ -76,7 +76,8 @@ impl Life<'_> {
         Ok(())
     }
 
-    async fn patch(&self, spec: Value) -> anyhow::Result<()> {
+    /// Changes what the VDC is to be.
+    pub async fn patch(&self, spec: Value) -> anyhow::Result<()> {
         let patch = Patch::Merge(json!({"spec": spec}));
         self.vdcs().patch(self.vdc, &PatchParams::default(), &patch).await?;
         Ok(())

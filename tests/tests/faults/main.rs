@@ -16,6 +16,7 @@ mod late;
 mod leader;
 mod life;
 mod load;
+mod lowered;
 mod minority;
 mod pool;
 mod restore;
@@ -55,7 +56,7 @@ fn main() -> ExitCode {
 type Test = fn(&mut World) -> anyhow::Result<()>;
 
 fn trials(pool: Option<&Arc<Pool>>) -> Vec<Trial> {
-    let tests: [(&str, Test); 25] = [
+    let tests: [(&str, Test); 26] = [
         ("a_crash_at_any_write_changes_nothing_in_the_end", crash::at_every_write),
         ("a_deposed_leaders_late_write_is_refused", leader::late_update),
         ("a_deposed_leader_makes_no_slice_of_what_is_gone", leader::late_create),
@@ -80,6 +81,7 @@ fn trials(pool: Option<&Arc<Pool>>) -> Vec<Trial> {
         ("rights_in_a_namespace_that_is_kept_are_withdrawn", rights::in_a_namespace_that_is_kept),
         ("rights_in_a_vdc_that_does_not_end_are_withdrawn", rights::in_a_vdc_that_does_not_end),
         ("what_follows_load_begins_as_asked", load::begins_as_asked),
+        ("a_limit_lowered_below_a_hall_stops_nothing", lowered::stops_nothing),
         ("volumes_grow_once_they_are_bound", volumes::grow_once_they_are_bound),
     ];
     let trial = |(name, test): (&str, Test)| {

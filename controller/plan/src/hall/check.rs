@@ -99,6 +99,14 @@ impl Invalid {
 impl ValidHallSlice {
     /// Checks a slice against its VDC at this site.
     pub fn check(spec: &HallSliceSpec, vdc: &ValidVdcSlice) -> Result<Self, Invalid> {
+        let hall = Self::standing(spec, vdc)?;
+        fits(vdc, &hall.components)?;
+        Ok(hall)
+    }
+
+    /// The same of a hall that stands already: a limit that was lowered below what it asks stops nothing, and what is more
+    /// than the limit the API server refuses.
+    pub fn standing(spec: &HallSliceSpec, vdc: &ValidVdcSlice) -> Result<Self, Invalid> {
         let name = HallName::new(&spec.source.name)
             .map_err(|source| Invalid::Name { field: "source.name".to_owned(), source })?;
         let uid = Uid::new(&spec.source.uid)?;
@@ -113,7 +121,6 @@ impl ValidHallSlice {
             components.push(component(spec, vdc, &name, &uid, c)?);
         }
         link(&mut components)?;
-        fits(vdc, &components)?;
         let portal = portal(spec, vdc, &components)?;
         Ok(Self { owner: vdc.owner.clone(), name, uid, portal, components })
     }

@@ -66,7 +66,7 @@ pub(super) async fn reconcile(world: &World, name: &Name) -> Result<Next, Error>
         status::gone(world, &seen, &result);
         return result.map(|_| Next::Wait);
     }
-    let valid = validate::validate(&seen);
+    let valid = validate::validate(world, &seen);
     let done = match &valid {
         Ok(valid) => apply::apply(world, valid).await,
         Err(_) => Ok(apply::Done::default()),

@@ -2,10 +2,12 @@
 
 use yunting_crds::conditions::{READY, State, Statement, reason, say};
 use yunting_plan::hall::ValidHallSlice;
+use yunting_plan::hall::check::Invalid;
 use yunting_plan::vdc::ValidVdcSlice;
 
 use super::observe::Seen;
 use crate::site::vdc::slice_of;
+use crate::site::world::World;
 
 /// A hall that can be carried out.
 pub(super) struct Valid {
@@ -14,7 +16,7 @@ pub(super) struct Valid {
 }
 
 /// Checks it.
-pub(super) fn validate(seen: &Seen) -> Result<Valid, Statement> {
+pub(super) fn validate(world: &World, seen: &Seen) -> Result<Valid, Statement> {
     let waiting = |text: String| say(READY, State::False, reason::VDC_NOT_READY, text);
     let Some(spec) = seen.spec() else { return Err(waiting("the record has no hall".to_owned())) };
     let Some(record) = &seen.vdc else {
@@ -26,7 +28,16 @@ pub(super) fn validate(seen: &Seen) -> Result<Valid, Statement> {
             spec.vdc.name
         )));
     };
-    let hall =
-        ValidHallSlice::check(spec, &vdc).map_err(|e| say(READY, State::False, e.reason(), e.to_string()))?;
+    let hall = match ValidHallSlice::check(spec, &vdc) {
+        Err(Invalid::Quota { .. }) if stands(world, seen) => ValidHallSlice::standing(spec, &vdc),
+        other => other,
+    };
+    let hall = hall.map_err(|e| say(READY, State::False, e.reason(), e.to_string()))?;
     Ok(Valid { hall, vdc })
+}
+
+/// Whether something of it runs, or ran, here.
+fn stands(world: &World, seen: &Seen) -> bool {
+    let children = world.children.of_hall(seen.vdc_uid(), seen.uid());
+    children.iter().any(|c| !c.gone && ["Deployment", "StatefulSet"].contains(&c.key.kind.kind))
 }
