@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 use yunting_faults::dice;
-use yunting_tests::mutations::{Change, Mutation, Verdict, changes, judged};
+use yunting_tests::mutations::{Change, Mutation, TOKEN, Verdict, changes, judged};
 
 use super::stage::Plan;
 use super::{base, leaving};
@@ -37,7 +37,8 @@ pub fn chosen(plan: Plan, kind: &'static str) -> Chosen {
         if chosen.taken.len() >= taken && chosen.refused.len() >= refused {
             break;
         }
-        for mutation in judged(kind, &object, change) {
+        let mutations = judged(kind, &object, change).into_iter();
+        for mutation in mutations.map(|m| if kind == "Site" { nobodys(m) } else { m }) {
             let is_taken = mutation.verdict == Verdict::Accepted;
             let (list, most) =
                 if is_taken { (&mut chosen.taken, taken) } else { (&mut chosen.refused, refused) };
@@ -53,6 +54,16 @@ pub fn chosen(plan: Plan, kind: &'static str) -> Chosen {
         chosen.taken.extend(new);
     }
     Chosen { taken: plan.part(chosen.taken), refused: plan.part(chosen.refused) }
+}
+
+/// A site is nobody's: with a tenant's token in it, what is at the site would be taken for that tenant's.
+fn nobodys(mut mutation: Mutation) -> Mutation {
+    let own = |text: &str| text.replace(TOKEN, "zzzzzz");
+    mutation.what = own(&mutation.what);
+    if let Ok(spec) = serde_json::from_str(&own(&mutation.spec.to_string())) {
+        mutation.spec = spec;
+    }
+    mutation
 }
 
 fn shuffled(plan: Plan, kind: &str, object: &Value) -> Vec<Change> {

@@ -5,6 +5,8 @@ use serde_json::Value;
 use yunting_tests::mutations::Mutation;
 use yunting_tests::plane::dump::{Dump, Line};
 
+use super::base::HALL;
+
 /// When it is looked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
@@ -30,7 +32,7 @@ struct Difference {
     is: fn(&Seen<'_>) -> bool,
 }
 
-const ALL: [Difference; 12] = [
+const ALL: [Difference; 15] = [
     Difference {
         _reason: "a namespace that a VDC no longer names is closed and kept, with what is in it: it may be data",
         is: |s| s.left_namespace(),
@@ -62,11 +64,27 @@ const ALL: [Difference; 12] = [
     },
     Difference {
         _reason: "claims of a class that the site lost are still there, and none are made without a class",
-        is: |s| s.about("spec.providers.storage") && s.kind() == "PersistentVolumeClaim",
+        is: |s| {
+            let lost = s.about("spec.providers.storage") || s.mutation.field == "spec.providers";
+            lost && s.kind() == "PersistentVolumeClaim"
+        },
     },
     Difference {
         _reason: "a generated Secret is the bureau's and outlives the hall's wish for it",
         is: |s| s.line.key.starts_with("hub Secret bureau-") && s.too_much() && s.about("spec.components"),
+    },
+    Difference {
+        _reason: "such a Secret is still there to refer to when it is no longer to be generated; one made so has none",
+        is: |s| {
+            let hall = s.kind() == "Hall" && s.place("/data/status/Ready");
+            let names = ["/component/secretRefs/", "/component/env"].iter().any(|p| s.line.place.contains(p));
+            let slice = ["HallSlice", "SliceRecord"].contains(&s.kind()) && names;
+            let workloads = ["Deployment", "StatefulSet"];
+            let workload = workloads.contains(&s.kind()) && s.place("/data/spec/template");
+            let comes = hall_says(s.wanted, "ReferenceInvalid") && !hall_says(s.found, "ReferenceInvalid");
+            let about = s.phase == Phase::Changed && s.about("secretRefs[].generate");
+            about && comes && (hall || slice || workload)
+        },
     },
     Difference {
         _reason: "keys are made when a generated Secret is made; what a bureau has is not added to",
@@ -106,11 +124,8 @@ const ALL: [Difference; 12] = [
                   has no place",
         is: |s| {
             let ready = s.place("/data/status/Ready") && s.kind() == "VirtualDataCenter";
-            let says = |dump: &Dump, what, value| {
-                dump.get(&s.line.key).and_then(|o| o.pointer(what)).is_some_and(|v| v == value)
-            };
-            let stays = says(s.found, "/data/status/Ready/status", "True");
-            let comes = says(s.wanted, "/data/status/Ready/reason", "NoPlace");
+            let stays = s.says(s.found, "Ready", "True", None);
+            let comes = s.says(s.wanted, "Ready", "False", Some("NoPlace"));
             let cordoned = s.about("spec.state") && s.mutation.spec["state"] == "Cordoned";
             let site = s.phase == Phase::Changed && s.mutation.kind == "Site";
             site && (s.about("spec.capacity") || cordoned) && ready && stays && comes
@@ -124,12 +139,40 @@ const ALL: [Difference; 12] = [
             s.phase == Phase::Changed && binding && s.line.text.starts_with("missing") && s.became_direct()
         },
     },
+    Difference {
+        _reason: "a VDC that has its place and asks for more than there is room for is told the limit, one that comes so has no place",
+        is: |s| {
+            let reason = s.place("/data/status/Ready/reason") && s.kind() == "VirtualDataCenter";
+            let told = s.says(s.found, "Ready", "False", Some("QuotaExceeded"));
+            let comes = s.says(s.wanted, "Ready", "False", Some("NoPlace"));
+            s.phase == Phase::Changed && s.about("spec.quota") && reason && told && comes
+        },
+    },
+    Difference {
+        _reason: "what stands above a limit that was lowered goes on, and that it is above is said",
+        is: |s| {
+            let above = s.says(s.found, "QuotaEnforced", "False", Some("OverLimit"));
+            s.phase == Phase::Changed && s.about("spec.quota") && s.in_condition("QuotaEnforced") && above
+        },
+    },
 ];
 
 /// Whether a difference is one of those that may be.
 pub fn excused(mutation: &Mutation, line: &Line, phase: Phase, [wanted, found]: [&Dump; 2]) -> bool {
     let seen = Seen { mutation, line, phase, wanted, found };
     ALL.iter().any(|d| (d.is)(&seen))
+}
+
+fn says(dump: &Dump, key: &str, type_: &str, status: &str, reason: Option<&str>) -> bool {
+    let conditions = dump.get(key).and_then(|o| o.pointer("/data/status/conditions"));
+    let mut all = conditions.and_then(Value::as_array).into_iter().flatten();
+    let said = |c: &Value| c["status"] == status && reason.is_none_or(|r| c["reason"] == r);
+    all.any(|c| c["type"] == type_ && said(c))
+}
+
+/// Whether the tenant's hall is not ready for this reason.
+fn hall_says(dump: &Dump, reason: &str) -> bool {
+    says(dump, &format!("hub Hall bureau-<tenant>/{HALL}"), "Ready", "False", Some(reason))
 }
 
 impl Seen<'_> {
@@ -159,6 +202,22 @@ impl Seen<'_> {
             "/data/status/sites/0/replicas",
         ];
         sums.iter().any(|place| self.place(place)) || self.place("/data/status/components/1/")
+    }
+
+    /// Whether the object that the line is about says this of itself, where nothing of its status was cut away.
+    fn says(&self, dump: &Dump, type_: &str, status: &str, reason: Option<&str>) -> bool {
+        says(dump, &self.line.key, type_, status, reason)
+    }
+
+    /// The line is about this condition.
+    fn in_condition(&self, type_: &str) -> bool {
+        let index = self.line.place.strip_prefix("/data/status/conditions/");
+        let index = index.and_then(|rest| rest.split('/').next()).unwrap_or_default();
+        let place = format!("/data/status/conditions/{index}/type");
+        let is = |dump: &Dump| {
+            dump.get(&self.line.key).and_then(|o| o.pointer(&place)).is_some_and(|t| t == type_)
+        };
+        !index.is_empty() && is(self.found) && is(self.wanted)
     }
 
     fn too_much(&self) -> bool {

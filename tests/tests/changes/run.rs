@@ -151,7 +151,14 @@ async fn round(
     let bases = alike(stage, &ones, &silent).await?;
     println!("{} tenants stand after {:?}", ones.len(), began.elapsed());
     let still = &ones[some.len()];
-    refusals::ask(stage, still, refused, &mut course.wrong).await?;
+    let mut wrongly = Wrong::new();
+    refusals::ask(stage, still, refused, &mut wrongly).await?;
+    for (kind, all) in wrongly {
+        for one in &all {
+            println!("{one}");
+        }
+        course.wrong.entry(kind).or_default().extend(all);
+    }
     let cases = change(stage, some, &ones, &bases, &mut course.wrong).await?;
     stage.settled().await?;
     println!("all is changed after {:?}", began.elapsed());
