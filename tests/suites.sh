@@ -21,6 +21,7 @@ bound() {
   case $1 in
     format) echo 30 ;;
     build) echo 720 ;;
+    build-soak) echo 1200 ;;
     lint) echo 480 ;;
     unit) echo 300 ;;
     rules) echo 60 ;;
@@ -54,7 +55,9 @@ command_of() {
     faults) echo "$cargo test --locked --workspace --test faults" ;;
     faults-full) echo "env YUNTING_FAULTS=full $cargo test --locked --workspace --test faults" ;;
     changes) echo "$cargo test --locked --workspace --test changes" ;;
-    changes-full) echo "env YUNTING_CHANGES=full $cargo test --locked --workspace --test changes" ;;
+    # It computes more than it waits: built with optimisation it takes well under an hour instead of more.
+    changes-full) echo "env YUNTING_CHANGES=full $cargo test --profile soak --locked --workspace --test changes" ;;
+    build-soak) echo "$cargo build --profile soak --locked --workspace --bins" ;;
     storms) echo "$cargo test --locked --workspace --test storms" ;;
     storms-full) echo "env YUNTING_STORMS=full $cargo test --locked --workspace --test storms" ;;
     lab) echo "$cargo test --locked --workspace --test lab" ;;

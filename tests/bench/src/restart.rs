@@ -108,7 +108,14 @@ async fn measured(city: &City, name: &str, list: f64, mark: &Mark) -> anyhow::Re
     written.retain(|line, _| line.writes() && !line.is_beat());
     let controllers = after.controllers - before.controllers;
     let servers = (after.api_servers + after.etcd) - (before.api_servers + before.etcd);
-    Ok(Restart { ready, list, controllers, servers, writes: written.values().sum(), which: audit::rows(&written) })
+    Ok(Restart {
+        ready,
+        list,
+        controllers,
+        servers,
+        writes: written.values().sum(),
+        which: audit::rows(&written),
+    })
 }
 
 /// Whether `/readyz` of a local port answers 200.
