@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::metrics::Metrics;
@@ -29,7 +29,7 @@ impl Context {
 
     /// Now, as objects carry it: whole seconds.
     pub fn now(&self) -> Time {
-        Time(self.timestamp().round(jiff::Unit::Second).unwrap_or_else(|_| self.timestamp()))
+        Time(second(self.timestamp()))
     }
 
     /// Random bytes from the TLS provider's generator.
@@ -52,3 +52,22 @@ impl Context {
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error("the system gave no random bytes; nothing secret can be made")]
 pub struct RandomFailed;
+
+/// The second that a moment lies in. Never a later one: what has come about then has not come about yet.
+fn second(moment: Timestamp) -> Timestamp {
+    let cut = TimestampRound::new().smallest(Unit::Second).mode(RoundMode::Floor);
+    moment.round(cut).unwrap_or(moment)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_written_time_is_never_in_the_future() {
+        for millis in [0, 1, 499, 500, 501, 999] {
+            let moment = Timestamp::from_millisecond(1_700_000_000_000 + millis).unwrap();
+            assert_eq!(second(moment).as_millisecond(), 1_700_000_000_000, "{millis} ms after it");
+        }
+    }
+}
