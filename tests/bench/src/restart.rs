@@ -36,7 +36,7 @@ const SITE_AT_HUB: [(&str, &str, &str); 4] = [
     ("yunting.io", "v1alpha1", "hallslices"),
     ("", "v1", "secrets"),
 ];
-/// What a site's controller lists in its own cluster. Kinds of which nothing stands in this benchmark are left out.
+/// What a site's controller lists in its own cluster. Kinds of which little or nothing stands in this benchmark are left out.
 const SITE: [(&str, &str, &str); 10] = [
     ("yunting.io", "v1alpha1", "slicerecords"),
     ("", "v1", "namespaces"),
