@@ -34,6 +34,7 @@ bound() {
     changes-full) echo 7200 ;;
     storms) echo 180 ;;
     storms-full) echo 1800 ;;
+    boundary) echo 180 ;;
     lab) echo 600 ;;
     lab-full) echo 3600 ;;
     *) echo "suites.sh: no suite is called '$1'" >&2; exit 2 ;;
@@ -60,6 +61,7 @@ command_of() {
     build-soak) echo "$cargo build --profile soak --locked --workspace --bins" ;;
     storms) echo "$cargo test --locked --workspace --test storms" ;;
     storms-full) echo "env YUNTING_STORMS=full $cargo test --locked --workspace --test storms" ;;
+    boundary) echo "$cargo test --locked --workspace --no-fail-fast --test boundary" ;;
     lab) echo "$cargo test --locked --workspace --test lab" ;;
     lab-full) echo "env YUNTING_LAB=full $cargo test --locked --workspace --test lab" ;;
   esac

@@ -15,6 +15,7 @@ pub mod hub_client;
 pub mod kinds;
 pub mod lease;
 pub mod metrics;
+pub mod node;
 pub mod ops;
 pub mod queue;
 pub mod site;

@@ -6,7 +6,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
-use yunting_controller::{hub, site};
+use yunting_controller::{hub, node, site};
+use yunting_plan::boundary::Link;
+use yunting_plan::vdc::cidr::Network;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -48,9 +50,38 @@ enum Role {
         #[arg(long, default_value = "127.0.0.1:9092")]
         listen: SocketAddr,
     },
+    /// Keeps the network boundary of one node. Runs in the node's network namespace with CAP_NET_ADMIN; nft has to be there.
+    Node {
+        /// Name of the Node.
+        #[arg(long, env = "YUNTING_NODE")]
+        node: String,
+        /// Kubeconfig of the site's cluster for this node; each of its contexts is one API server.
+        #[arg(long)]
+        kubeconfig: PathBuf,
+        /// A link that leads to no pod: loopback, the way out, a tunnel. Every other link is a pod's or unknown.
+        #[arg(long = "outer", required = true, value_parser = Link::new)]
+        outer: Vec<Link>,
+        /// A network inside the cloud that no declared egress reaches into: pods, services and nodes of every site.
+        #[arg(long = "inside", required = true)]
+        inside: Vec<Network>,
+        /// A namespace of the platform, whose pods belong to no VDC.
+        #[arg(long = "platform", default_values = ["kube-system", "yunting-gateway", "yunting-system"])]
+        platform: Vec<String>,
+        /// Where the CNI plugin asks.
+        #[arg(long, default_value = node::cni::SOCKET)]
+        socket: PathBuf,
+        /// Address of /metrics, /healthz and /readyz.
+        #[arg(long, default_value = "127.0.0.1:9093")]
+        listen: SocketAddr,
+    },
 }
 
 fn main() -> ExitCode {
+    // A container runtime calls plugins by the name of their file.
+    let called = std::env::args_os().next().map(PathBuf::from);
+    if called.as_ref().and_then(|c| c.file_name()).is_some_and(|name| name == "yunting-cni") {
+        return node::cni::main();
+    }
     let arguments = Arguments::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,kube=warn"));
     tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(std::io::stderr).init();
@@ -81,6 +112,9 @@ async fn run(role: Role) -> anyhow::Result<()> {
         }
         Role::Site { site, hub_kubeconfig, site_kubeconfig, listen } => {
             site::run(site::Options { site, hub_kubeconfig, site_kubeconfig, listen }).await
+        }
+        Role::Node { node, kubeconfig, outer, inside, platform, socket, listen } => {
+            node::run(node::Options { node, kubeconfig, outer, inside, platform, socket, listen }).await
         }
     }
 }

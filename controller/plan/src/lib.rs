@@ -1,9 +1,10 @@
 //! Yunting's decisions as pure functions: total, no client, runtime, clock, randomness or logging.
 //!
 //! Owns: where a VDC goes, how its quota is split, what objects VDCs and halls become at a site, what may be
-//! written for whom, and how status sums up.
+//! written for whom, what may reach what on a node, and how status sums up.
 //! Must never: do input or output. What time it is comes in as an argument.
 
+pub mod boundary;
 pub mod demand;
 pub mod hall;
 pub mod news;

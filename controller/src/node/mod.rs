@@ -1,0 +1,69 @@
+//! The node's controller: what a site's specs say of its network, enforced by the kernel of one node.
+//!
+//! `links` knows which pod has which address on which link, by the CNI plugin ([`cni`], served by `server`) or by the
+//! node's routes; `facts` turns what is seen into what the plan decides upon; `kernel` brings the plan's table into the
+//! kernel and sees that it stays there. It writes nothing to an API server but the condition of its own Node.
+//!
+//! A restart opens no hole: the table stays in the kernel, and the new process replaces it whole, in one transaction,
+//! once it has seen everything.
+
+pub mod cni;
+mod facts;
+mod kernel;
+mod links;
+mod server;
+mod world;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tokio_util::sync::CancellationToken;
+use yunting_plan::boundary::Link;
+use yunting_plan::vdc::cidr::Network;
+
+use crate::hub_client::Servers;
+use crate::metrics::Metrics;
+use crate::ops::{self, Readiness};
+use crate::watchdog;
+use world::World;
+
+/// How a node's controller is started.
+pub struct Options {
+    /// Name of the Node.
+    pub node: String,
+    /// Kubeconfig of the site's cluster; each of its contexts is one API server.
+    pub kubeconfig: PathBuf,
+    /// Links that lead to no pod.
+    pub outer: Vec<Link>,
+    /// Networks inside the cloud that no declared egress reaches into, besides the addresses of nodes.
+    pub inside: Vec<Network>,
+    /// Namespaces of the platform.
+    pub platform: Vec<String>,
+    /// Where the CNI plugin asks.
+    pub socket: PathBuf,
+    /// Address of metrics and health.
+    pub listen: SocketAddr,
+}
+
+/// Runs until stopped.
+pub async fn run(options: Options) -> anyhow::Result<()> {
+    let stop = CancellationToken::new();
+    tokio::spawn(ops::stop_on_signal(stop.clone()));
+    let metrics = Arc::new(Metrics::new()?);
+    let own = Servers::open("site", &options.kubeconfig, metrics.clone()).await?;
+    let watchdogs = vec![own.watchdog()];
+    let readiness = Readiness::new(watchdogs.clone());
+    let listen = options.listen;
+    let serve = tokio::spawn(ops::serve(listen, metrics.clone(), readiness.clone(), stop.clone()));
+    tokio::spawn(watchdog::watch_over(watchdogs, metrics.clone()));
+    let world = Arc::new(World::start(&options, &own.client, &metrics, &stop).await);
+    tracing::info!("caches of the node are filled");
+    tokio::select! {
+        ended = kernel::keep(&world, &readiness) => ended,
+        ended = server::serve(world.clone(), &options.socket) => ended,
+        served = serve => served?.with_context(|| format!("cannot serve on {listen}")),
+        () = stop.cancelled() => Ok(()),
+    }
+}

@@ -1,0 +1,135 @@
+//! Everything a node's controller has seen. No decision is made here.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::runtime::watcher;
+use kube::{Api, Client};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use yunting_crds::SliceRecord;
+use yunting_plan::boundary::Link;
+use yunting_plan::vdc::cidr::Network;
+
+use super::Options;
+use super::links::Links;
+use crate::cache::{Cache, Cached};
+use crate::metrics::Metrics;
+use crate::wire::Read;
+
+/// What has been seen.
+pub(super) struct World {
+    pub(super) node: String,
+    pub(super) outer: BTreeSet<Link>,
+    pub(super) inside: BTreeSet<Network>,
+    pub(super) platform: BTreeSet<String>,
+    /// The site's copies of its slices.
+    pub(super) records: Cache<SliceRecord>,
+    /// Every pod of the site: what comes from another node is judged, too.
+    pub(super) pods: Cache<Pod>,
+    pub(super) nodes: Cache<Node>,
+    pub(super) links: Links,
+    pub(super) changes: Changes,
+}
+
+/// Counts what has changed, and how much of it the kernel has.
+pub(super) struct Changes {
+    seen: Arc<Counter>,
+    done: watch::Sender<u64>,
+}
+
+struct Counter {
+    number: AtomicU64,
+    changed: watch::Sender<u64>,
+}
+
+impl Counter {
+    fn touch(&self) -> u64 {
+        let number = self.number.fetch_add(1, Ordering::AcqRel) + 1;
+        self.changed.send_if_modified(|n| {
+            let newer = number > *n;
+            *n = (*n).max(number);
+            newer
+        });
+        number
+    }
+}
+
+impl Default for Changes {
+    fn default() -> Self {
+        let seen = Counter { number: AtomicU64::new(0), changed: watch::Sender::new(0) };
+        Self { seen: Arc::new(seen), done: watch::Sender::new(0) }
+    }
+}
+
+impl Changes {
+    /// Something has changed; the number of this change.
+    pub(super) fn touch(&self) -> u64 {
+        self.seen.touch()
+    }
+
+    /// Follows what changes.
+    pub(super) fn follow(&self) -> watch::Receiver<u64> {
+        self.seen.changed.subscribe()
+    }
+
+    /// The kernel has everything up to this change.
+    pub(super) fn done(&self, number: u64) {
+        self.done.send_replace(number);
+    }
+
+    /// Waits until the kernel has this change.
+    pub(super) async fn carried_out(&self, number: u64) {
+        // An error says that nobody carries out any more, which ends the process.
+        let _ = self.done.subscribe().wait_for(|done| *done >= number).await;
+    }
+}
+
+impl World {
+    /// Starts the watches and waits until they have shown everything once.
+    pub(super) async fn start(
+        options: &Options,
+        client: &Client,
+        metrics: &Arc<Metrics>,
+        stop: &CancellationToken,
+    ) -> Self {
+        let changes = Changes::default();
+        let watches = Watches { client, metrics, stop, seen: &changes.seen };
+        let world = Self {
+            node: options.node.clone(),
+            outer: options.outer.iter().cloned().collect(),
+            inside: options.inside.iter().copied().collect(),
+            platform: options.platform.iter().cloned().collect(),
+            records: watches.all(),
+            pods: watches.all(),
+            nodes: watches.all(),
+            links: Links::default(),
+            changes,
+        };
+        world.records.ready().await;
+        world.pods.ready().await;
+        world.nodes.ready().await;
+        world.changes.touch();
+        world
+    }
+}
+
+struct Watches<'a> {
+    client: &'a Client,
+    metrics: &'a Arc<Metrics>,
+    stop: &'a CancellationToken,
+    seen: &'a Arc<Counter>,
+}
+
+impl Watches<'_> {
+    fn all<K: Cached>(&self) -> Cache<K> {
+        let api: Api<Read<K>> = Api::all(self.client.clone());
+        let seen = self.seen.clone();
+        let touched = move |_: &K| {
+            seen.touch();
+        };
+        Cache::start(api, watcher::Config::default(), self.metrics.clone(), self.stop.clone(), touched)
+    }
+}
