@@ -5,5 +5,6 @@
 pub mod apiserver;
 pub mod demo;
 pub mod mutations;
+pub mod netns;
 pub mod plane;
 pub mod pods;

@@ -70,6 +70,9 @@ pub struct Pod {
     pub link: Option<Link>,
     /// TCP ports at which the kubelet probes it.
     pub probes: BTreeSet<u16>,
+    /// Ports at which it answers names, if that is what it is for. A DNS that runs without rights listens above 1023, and
+    /// packets are judged behind the translation of its service.
+    pub names: BTreeSet<u16>,
 }
 
 /// This node.

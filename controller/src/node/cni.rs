@@ -126,7 +126,8 @@ fn run(variable: &dyn Fn(&str) -> String, input: &str, ask: Asks<'_>) -> Result<
                 Refusal::new(7, "no prevResult: put this plugin behind the one that makes the link")
             })?;
             let (address, link) = attached(&result)?;
-            let missing = || Refusal::new(4, "CNI_ARGS names no pod: K8S_POD_NAMESPACE, K8S_POD_NAME and K8S_POD_UID");
+            let missing =
+                || Refusal::new(4, "CNI_ARGS names no pod: K8S_POD_NAMESPACE, K8S_POD_NAME and K8S_POD_UID");
             let (namespace, name) = namespace.zip(name).ok_or_else(missing)?;
             let uid = pod("K8S_POD_UID").ok_or_else(missing)?;
             ask(&socket, &Ask::Add { container, namespace, name, uid, address, link })?;
@@ -153,10 +154,8 @@ fn argument(arguments: &str, key: &str) -> Option<String> {
 /// Address and link of a result: the one IPv4 address, and the interface that lies in no sandbox.
 fn attached(result: &Value) -> Result<(Ipv4Addr, String), Refusal> {
     let each = |key: &str| result[key].as_array().map(Vec::as_slice).unwrap_or_default();
-    let addresses: Vec<Ipv4Addr> = each("ips")
-        .iter()
-        .filter_map(|ip| ip["address"].as_str()?.split('/').next()?.parse().ok())
-        .collect();
+    let addresses: Vec<Ipv4Addr> =
+        each("ips").iter().filter_map(|ip| ip["address"].as_str()?.split('/').next()?.parse().ok()).collect();
     let [address] = addresses.as_slice() else {
         let text = format!("{} IPv4 addresses in prevResult; exactly one is understood", addresses.len());
         return Err(Refusal::new(100, text));
@@ -165,7 +164,8 @@ fn attached(result: &Value) -> Result<(Ipv4Addr, String), Refusal> {
     let links: Vec<&str> =
         each("interfaces").iter().filter(outside).filter_map(|i| i["name"].as_str()).collect();
     let [link] = links.as_slice() else {
-        let text = format!("{} links on the node's side in prevResult; exactly one is understood", links.len());
+        let text =
+            format!("{} links on the node's side in prevResult; exactly one is understood", links.len());
         return Err(Refusal::new(100, text));
     };
     Link::new(link).map_err(|error| Refusal::new(100, error.to_string()))?;
@@ -188,8 +188,9 @@ fn ask(socket: &std::path::Path, ask: &Ask) -> Result<(), Refusal> {
     stream.write_all(format!("{line}\n").as_bytes()).map_err(away)?;
     let mut answer = String::new();
     BufReader::new(&stream).read_line(&mut answer).map_err(away)?;
-    let answer: Answer = serde_json::from_str(&answer)
-        .map_err(|error| Refusal::new(11, format!("the node's controller ended before it answered: {error}")))?;
+    let answer: Answer = serde_json::from_str(&answer).map_err(|error| {
+        Refusal::new(11, format!("the node's controller ended before it answered: {error}"))
+    })?;
     answer.error.map_or(Ok(()), |text| Err(Refusal::new(11, text)))
 }
 
@@ -198,7 +199,8 @@ mod tests {
     use super::*;
     use std::cell::RefCell;
 
-    const ARGS: &str = "IgnoreUnknown=1;K8S_POD_NAMESPACE=ns;K8S_POD_NAME=pod;K8S_POD_INFRA_CONTAINER_ID=c1;K8S_POD_UID=u1";
+    const ARGS: &str =
+        "IgnoreUnknown=1;K8S_POD_NAMESPACE=ns;K8S_POD_NAME=pod;K8S_POD_INFRA_CONTAINER_ID=c1;K8S_POD_UID=u1";
 
     /// As plugin `ptp` 1.1.1 gives it.
     fn result() -> Value {
@@ -277,7 +279,8 @@ mod tests {
     #[test]
     fn without_the_nodes_controller_a_pod_waits() {
         let gone = std::path::Path::new("/nowhere/node.sock");
-        let refusal = ask(gone, &Ask::Del { container: String::new(), namespace: String::new(), name: String::new() });
+        let refusal =
+            ask(gone, &Ask::Del { container: String::new(), namespace: String::new(), name: String::new() });
         assert_eq!(refusal.unwrap_err().code, 11);
     }
 }

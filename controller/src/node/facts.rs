@@ -2,52 +2,107 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Container, Node as KubeNode, Pod as KubePod, Probe};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt;
-use yunting_crds::labels;
+use yunting_crds::hall_slice::HallSliceSpec;
+use yunting_crds::{SliceRecord, labels};
 use yunting_plan::boundary::{Facts, Link, Node, Pod};
 use yunting_plan::hall::ValidHallSlice;
 use yunting_plan::vdc::ValidVdcSlice;
 use yunting_plan::vdc::cidr::Network;
 
-use super::links::{PodName, routes};
-use super::world::World;
+use super::links::{Attached, PodName};
 
 /// Label by which the platform's pods are told apart.
 const APP: &str = "k8s-app";
 
-/// Puts them together.
-pub(super) fn facts(world: &World) -> Facts {
-    let records = world.records.all();
-    let vdcs: Vec<ValidVdcSlice> = records
-        .iter()
-        .filter_map(|r| ValidVdcSlice::try_from(r.spec.vdc.as_ref()?).ok())
-        .collect();
-    let by_uid: HashMap<&str, &ValidVdcSlice> = vdcs.iter().map(|v| (v.owner.uid.as_str(), v)).collect();
-    let halls: Vec<ValidHallSlice> = records
-        .iter()
-        .filter_map(|r| {
-            let hall = r.spec.hall.as_ref()?;
-            ValidHallSlice::check(hall, by_uid.get(hall.vdc.uid.as_str())?).ok()
+/// What was seen of a site, from one of its nodes.
+pub struct Seen<'a> {
+    /// Name of this node.
+    pub node: &'a str,
+    /// The site's copies of its slices.
+    pub records: &'a [Arc<SliceRecord>],
+    /// Every pod of the site.
+    pub pods: &'a [Arc<KubePod>],
+    /// Every node of the site.
+    pub nodes: &'a [Arc<KubeNode>],
+    /// Links of this node that lead to no pod.
+    pub outer: &'a BTreeSet<Link>,
+    /// Networks inside the cloud, besides nodes and their pods.
+    pub inside: &'a BTreeSet<Network>,
+    /// Namespaces of the platform.
+    pub platform: &'a BTreeSet<String>,
+    /// What the CNI plugin handed over of a pod with this uid.
+    pub attached: &'a dyn Fn(&PodName, &str) -> Option<Attached>,
+    /// Where the routes of single addresses lead, for pods of which nothing was handed over.
+    pub routes: &'a HashMap<Ipv4Addr, Link>,
+}
+
+impl Seen<'_> {
+    /// What the plan decides upon.
+    pub fn facts(&self) -> Facts {
+        let specs = || self.records.iter().map(|r| &r.spec);
+        let vdcs: Vec<ValidVdcSlice> =
+            specs().filter_map(|s| ValidVdcSlice::try_from(s.vdc.as_ref()?).ok()).collect();
+        let by_uid: HashMap<&str, &ValidVdcSlice> = vdcs.iter().map(|v| (v.owner.uid.as_str(), v)).collect();
+        // A hall that stands is judged as one that stands: a quota that was lowered below it closes nothing.
+        let hall =
+            |slice: &HallSliceSpec| ValidHallSlice::standing(slice, by_uid.get(slice.vdc.uid.as_str())?).ok();
+        let halls = specs().filter_map(|s| hall(s.hall.as_ref()?)).collect();
+        let of_nodes = self.nodes.iter().flat_map(|n| addresses(n)).map(Network::host);
+        let inside = self.inside.iter().copied().chain([Network::METADATA]).chain(of_nodes);
+        let own = self.nodes.iter().find(|n| n.name_any() == self.node);
+        let node = Node {
+            outer: self.outer.clone(),
+            addresses: own.into_iter().flat_map(|n| addresses(n)).collect(),
+        };
+        Facts {
+            halls,
+            platform: self.platform.clone(),
+            pods: self.pods.iter().filter_map(|p| self.pod(p)).collect(),
+            inside: inside.chain(self.nodes.iter().flat_map(|n| pod_networks(n))).collect(),
+            node,
+            vdcs,
+        }
+    }
+
+    /// One that has, or may have, packets of its own. What has ended has given its address back.
+    fn pod(&self, pod: &KubePod) -> Option<Pod> {
+        let (spec, status) = (pod.spec.as_ref()?, pod.status.as_ref());
+        let phase = status.and_then(|s| s.phase.as_deref()).unwrap_or_default();
+        if spec.host_network == Some(true) || matches!(phase, "Succeeded" | "Failed") {
+            return None;
+        }
+        let here = spec.node_name.as_deref() == Some(self.node);
+        let name = PodName { namespace: pod.namespace()?, name: pod.name_any() };
+        let told = || status.and_then(|s| s.pod_ip.as_deref()).and_then(|a| a.parse().ok());
+        let (address, link) = match (self.attached)(&name, &pod.uid()?).filter(|_| here) {
+            Some(attached) => (attached.address, Some(attached.link)),
+            None => {
+                let address = told()?;
+                (address, self.routes.get(&address).filter(|_| here).cloned())
+            }
+        };
+        // Without a link here it would count as one of another node.
+        if here && link.is_none() {
+            return None;
+        }
+        let label = |key: &str| pod.labels().get(key).cloned();
+        Some(Pod {
+            namespace: name.namespace,
+            name: name.name,
+            hall_uid: label(labels::HALL_UID),
+            component: label(labels::COMPONENT),
+            app: label(APP),
+            address,
+            link,
+            probes: spec.containers.iter().flat_map(probes).collect(),
+            names: spec.containers.iter().flat_map(names).collect(),
         })
-        .collect();
-    let routes = routes();
-    let pods = world.pods.all();
-    let pods = pods.iter().filter_map(|p| pod(world, &routes, p)).collect();
-    let nodes = world.nodes.all();
-    let of_nodes: BTreeSet<Ipv4Addr> = nodes.iter().flat_map(|n| addresses(n)).collect();
-    let mut inside = world.inside.clone();
-    inside.insert(Network::METADATA);
-    inside.extend(of_nodes.into_iter().map(Network::host));
-    inside.extend(nodes.iter().flat_map(|n| pod_networks(n)));
-    let own = world.nodes.get_cluster(&world.node);
-    let node = Node {
-        outer: world.outer.clone(),
-        addresses: own.iter().flat_map(|n| addresses(n)).collect(),
-    };
-    Facts { vdcs, halls, platform: world.platform.clone(), pods, node, inside }
+    }
 }
 
 fn addresses(node: &KubeNode) -> Vec<Ipv4Addr> {
@@ -61,39 +116,11 @@ fn pod_networks(node: &KubeNode) -> Vec<Network> {
     all.filter_map(|c| c.parse().ok()).collect()
 }
 
-/// One that has, or may have, packets of its own. What has ended has given its address back.
-fn pod(world: &World, routes: &HashMap<Ipv4Addr, Link>, pod: &KubePod) -> Option<Pod> {
-    let (spec, status) = (pod.spec.as_ref()?, pod.status.as_ref());
-    let phase = status.and_then(|s| s.phase.as_deref()).unwrap_or_default();
-    if spec.host_network == Some(true) || matches!(phase, "Succeeded" | "Failed") {
-        return None;
-    }
-    let here = spec.node_name.as_deref() == Some(world.node.as_str());
-    let name = PodName { namespace: pod.namespace()?, name: pod.name_any() };
-    let attached = world.links.of(&name, &pod.uid()?).filter(|_| here);
-    let told = status.and_then(|s| s.pod_ip.as_deref()).and_then(|a| a.parse().ok());
-    let (address, link) = match attached {
-        Some(attached) => (attached.address, Some(attached.link)),
-        None => {
-            let address = told?;
-            (address, routes.get(&address).filter(|_| here).cloned())
-        }
-    };
-    // Without a link here it would count as one of another node.
-    if here && link.is_none() {
-        return None;
-    }
-    let label = |key: &str| pod.labels().get(key).cloned();
-    Some(Pod {
-        namespace: name.namespace,
-        name: name.name,
-        hall_uid: label(labels::HALL_UID),
-        component: label(labels::COMPONENT),
-        app: label(APP),
-        address,
-        link,
-        probes: spec.containers.iter().flat_map(probes).collect(),
-    })
+/// Ports at which a DNS answers: CoreDNS's manifests everywhere call them `dns` and `dns-tcp`.
+fn names(container: &Container) -> BTreeSet<u16> {
+    let named = |name: &str| name == "dns" || name == "dns-tcp";
+    let ports = container.ports.iter().flatten().filter(|p| p.name.as_deref().is_some_and(named));
+    ports.filter_map(|p| u16::try_from(p.container_port).ok()).collect()
 }
 
 /// TCP ports at which a container is probed.

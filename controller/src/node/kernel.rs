@@ -9,7 +9,6 @@ use tokio::process::Command;
 use yunting_plan::boundary::ruleset;
 use yunting_plan::boundary::table::Table;
 
-use super::facts::facts;
 use super::world::World;
 use crate::ops::Readiness;
 
@@ -29,7 +28,7 @@ pub(super) async fn keep(world: &World, readiness: &Readiness) -> anyhow::Result
     let mut stands: Option<Stands> = None;
     loop {
         let number = *changes.borrow_and_update();
-        let table = Table::of(&facts(world));
+        let table = Table::of(&world.facts());
         match bring(stands.take(), table).await {
             Ok(now) => {
                 stands = Some(now);
@@ -37,7 +36,10 @@ pub(super) async fn keep(world: &World, readiness: &Readiness) -> anyhow::Result
                 readiness.set(true);
             }
             Err(error) => {
-                tracing::error!(error = format!("{error:#}"), "the boundary cannot be changed; what stands goes on");
+                tracing::error!(
+                    error = format!("{error:#}"),
+                    "the boundary cannot be changed; what stands goes on"
+                );
                 readiness.set(false);
                 tokio::time::sleep(RETRY).await;
                 continue;
@@ -77,7 +79,10 @@ async fn bring(stands: Option<Stands>, table: Table) -> anyhow::Result<Stands> {
         match load(&change).await {
             Ok(()) => return Ok(Stands { table, ..stands }),
             Err(error) => {
-                tracing::warn!(error = format!("{error:#}"), "a change of the boundary did not fit; it is put back whole");
+                tracing::warn!(
+                    error = format!("{error:#}"),
+                    "a change of the boundary did not fit; it is put back whole"
+                );
             }
         }
     }
@@ -108,7 +113,8 @@ fn nft(words: &[&str]) -> Command {
 
 async fn finished(child: tokio::process::Child) -> anyhow::Result<String> {
     let out = tokio::time::timeout(TRANSACTION, child.wait_with_output()).await;
-    let out = out.with_context(|| format!("nft did not end within {TRANSACTION:?}"))?.context("nft was lost")?;
+    let out =
+        out.with_context(|| format!("nft did not end within {TRANSACTION:?}"))?.context("nft was lost")?;
     if !out.status.success() {
         let said: String = String::from_utf8_lossy(&out.stderr).chars().take(2000).collect();
         bail!("nft refused it ({}): {said}", out.status);

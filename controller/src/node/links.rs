@@ -7,24 +7,29 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use yunting_plan::boundary::Link;
 
-/// The kernel's routes, as text.
-const ROUTES: &str = "/proc/self/net/route";
+/// The routes of the thread's network namespace, as text.
+const ROUTES: &str = "/proc/thread-self/net/route";
 
 /// A pod as the CNI plugin names it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct PodName {
-    pub(super) namespace: String,
-    pub(super) name: String,
+pub struct PodName {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
 }
 
 /// What the plugin handed over of a pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Attached {
+pub struct Attached {
     /// Of the sandbox: one that is taken down late takes nothing from its successor.
-    pub(super) container: String,
-    pub(super) uid: String,
-    pub(super) address: Ipv4Addr,
-    pub(super) link: Link,
+    pub container: String,
+    /// Uid of the pod: a pod of the same name that came later is another.
+    pub uid: String,
+    /// Its address.
+    pub address: Ipv4Addr,
+    /// The node's end of its link.
+    pub link: Link,
 }
 
 /// Pods that were attached.
@@ -57,7 +62,7 @@ impl Links {
 }
 
 /// The links to which a route of one address leads.
-pub(super) fn routes() -> HashMap<Ipv4Addr, Link> {
+pub fn routes() -> HashMap<Ipv4Addr, Link> {
     let text = std::fs::read_to_string(ROUTES).unwrap_or_else(|error| {
         tracing::warn!(%error, "cannot read the routes; pods that were there before this process have no network");
         String::new()

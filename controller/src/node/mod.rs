@@ -8,9 +8,9 @@
 //! once it has seen everything.
 
 pub mod cni;
-mod facts;
+pub mod facts;
 mod kernel;
-mod links;
+pub mod links;
 mod server;
 mod world;
 

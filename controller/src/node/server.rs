@@ -92,11 +92,14 @@ async fn shown(world: &World, pod: &PodName, uid: &str) -> Result<u64, String> {
             }
         }
     };
-    let late = |_| format!("the API server has not shown pod {}/{} within {SHOWN:?}", pod.namespace, pod.name);
+    let late =
+        |_| format!("the API server has not shown pod {}/{} within {SHOWN:?}", pod.namespace, pod.name);
     tokio::time::timeout(SHOWN, look).await.map_err(late)
 }
 
 async fn carried_out(world: &World, number: u64) -> Result<(), String> {
-    let late = |_| format!("the kernel did not take the boundary within {SHOWN:?}; see the log of the node's controller");
+    let late = |_| {
+        format!("the kernel did not take the boundary within {SHOWN:?}; see the log of the node's controller")
+    };
     tokio::time::timeout(SHOWN, world.changes.carried_out(number)).await.map_err(late)
 }

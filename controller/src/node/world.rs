@@ -10,11 +10,12 @@ use kube::{Api, Client};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use yunting_crds::SliceRecord;
-use yunting_plan::boundary::Link;
+use yunting_plan::boundary::{Facts, Link};
 use yunting_plan::vdc::cidr::Network;
 
 use super::Options;
-use super::links::Links;
+use super::facts::Seen;
+use super::links::{Links, routes};
 use crate::cache::{Cache, Cached};
 use crate::metrics::Metrics;
 use crate::wire::Read;
@@ -88,6 +89,22 @@ impl Changes {
 }
 
 impl World {
+    /// What the plan decides upon.
+    pub(super) fn facts(&self) -> Facts {
+        let seen = Seen {
+            node: &self.node,
+            records: &self.records.all(),
+            pods: &self.pods.all(),
+            nodes: &self.nodes.all(),
+            outer: &self.outer,
+            inside: &self.inside,
+            platform: &self.platform,
+            attached: &|pod, uid| self.links.of(pod, uid),
+            routes: &routes(),
+        };
+        seen.facts()
+    }
+
     /// Starts the watches and waits until they have shown everything once.
     pub(super) async fn start(
         options: &Options,

@@ -150,7 +150,7 @@ pub fn adopt(source: &Path, place: &Path) -> Result<bool> {
 }
 
 /// Points `link` at `target`, also when it already points elsewhere.
-fn link(target: &Path, link: &Path) -> Result<()> {
+pub fn link(target: &Path, link: &Path) -> Result<()> {
     if fs::read_link(link).is_ok_and(|now| now == target) {
         return Ok(());
     }

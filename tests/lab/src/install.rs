@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::manifests::{self, Variables};
 use crate::progress::Progress;
 use crate::site::control::{Request, ask};
-use crate::site::parts::CONTROLLERS;
+use crate::site::parts::{CONTROLLERS, NODE_CONTROLLER};
 use crate::spec::{Lab, SITES, Site};
 use crate::state::State;
 use crate::stock::Stock;
@@ -30,16 +30,23 @@ pub async fn run(lab: &Lab, state: &State, progress: &Progress) -> Result<()> {
         progress.done("hub", "kinds, policies, roles and Sites applied", since);
         Ok(())
     };
-    let sites = lab.sites.iter().map(|site| async {
-        let client = client::site(lab, site).await?;
-        let variables = variables(lab, state, &stock, site);
-        for dir in ["crds/yaml/site", "install/site"] {
-            manifests::apply(&client, &manifests::read_dir(&tree().join(dir), &variables)?).await?;
-        }
-        progress.done(&site.name, "kinds, policies and roles applied", since);
+    let sites = lab.sites.iter().map(|at| async {
+        site(lab, state, &stock, at).await?;
+        progress.done(&at.name, "kinds, policies and roles applied", since);
         Ok(())
     });
     futures::future::try_join(hub, futures::future::try_join_all(sites)).await.map(drop)
+}
+
+/// Applies a site's part. Where the node controller keeps the boundary it comes before the first pod, because that one
+/// needs to know kinds and pods.
+pub async fn site(lab: &Lab, state: &State, stock: &Stock, site: &Site) -> Result<()> {
+    let client = client::site(lab, site).await?;
+    let variables = variables(lab, state, stock, site);
+    for dir in ["crds/yaml/site", "install/site"] {
+        manifests::apply(&client, &manifests::read_dir(&tree().join(dir), &variables)?).await?;
+    }
+    Ok(())
 }
 
 async fn hub(lab: &Lab, state: &State, stock: &Stock) -> Result<()> {
@@ -55,6 +62,19 @@ async fn hub(lab: &Lab, state: &State, stock: &Stock) -> Result<()> {
     let mut sites = manifests::parse(&name, &text, &variables(lab, state, stock, &lab.sites[0]))?;
     sites.retain(|object| lab.site(&object.name_any()).is_ok());
     manifests::apply(&client, &sites).await?;
+    Ok(())
+}
+
+/// Ends what runs of our controllers, so that what is started next is the newer program.
+pub fn restart(lab: &Lab, state: &State) -> Result<()> {
+    if state.controllers {
+        controllers(lab, state, false)?;
+    }
+    for site in lab.sites.iter().filter(|site| state.boundary && crate::power::is_on(lab, site)) {
+        for request in [Request::Stop, Request::Start] {
+            ask(&lab.site_dir(site), &request(NODE_CONTROLLER.to_owned()))?;
+        }
+    }
     Ok(())
 }
 

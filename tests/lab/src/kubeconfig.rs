@@ -41,6 +41,8 @@ pub fn write_site(lab: &Lab, site: &Site, own: &SiteAuthorities, hub: &Hub) -> R
     cluster("lab-admin.yaml", Subject::client(ADMIN).group(ADMINS))?;
     let controller = Subject::client("yunting:site-controller").group("yunting:site-controllers");
     cluster("site-controller.yaml", controller)?;
+    let node = Subject::client(format!("yunting:node:{}", site.node())).group("yunting:nodes");
+    cluster("node-controller.yaml", node)?;
     cluster("gateway.yaml", Subject::client("yunting:gateway"))?;
     cluster("local-path.yaml", Subject::client("yunting:local-path"))?;
     let manager = Subject::client("system:kube-controller-manager");

@@ -1,10 +1,13 @@
 //! Debian packages the lab needs. As root it installs what is missing and says so.
 
+use std::fs;
 use std::process::Command;
 
+use crate::binaries;
 use crate::cmd;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
+use crate::spec::Lab;
 
 /// A program and the Debian package that has it.
 const PROGRAMS: [(&str, &str); 17] = [
@@ -27,7 +30,9 @@ const PROGRAMS: [(&str, &str); 17] = [
     ("mount", "mount"),
 ];
 /// Where Debian puts the CNI plugins.
-pub const CNI_DIR: &str = "/usr/lib/cni";
+const CNI_DIR: &str = "/usr/lib/cni";
+/// The one of ours, which is our controllers' program under another name.
+pub const OWN_CNI_PLUGIN: &str = "yunting-cni";
 
 /// Installs what is missing.
 pub fn ensure(progress: &Progress) -> Result<()> {
@@ -47,6 +52,18 @@ pub fn ensure(progress: &Progress) -> Result<()> {
     missing.sort_unstable();
     missing.dedup();
     if missing.is_empty() { Ok(()) } else { install(&missing, progress) }
+}
+
+/// Puts Debian's CNI plugins and ours into one directory: a container runtime looks into one only.
+pub fn link_cni_plugins(lab: &Lab) -> Result<()> {
+    let place = lab.cni_plugins();
+    fs::create_dir_all(&place).map_err(Error::io("make", &place))?;
+    let found = fs::read_dir(CNI_DIR).map_err(Error::io("list", CNI_DIR))?;
+    for plugin in found {
+        let plugin = plugin.map_err(Error::io("list", CNI_DIR))?;
+        binaries::link(&plugin.path(), &place.join(plugin.file_name()))?;
+    }
+    binaries::link(&lab.program("yunting-controller"), &place.join(OWN_CNI_PLUGIN))
 }
 
 fn install(missing: &[&str], progress: &Progress) -> Result<()> {

@@ -17,6 +17,8 @@ pub const HUB_API_PORT: u16 = 7443;
 pub const GATEWAY_PORT: u16 = 80;
 /// Port of the token issuer on each site's loopback.
 pub const ISSUER_PORT: u16 = 5556;
+/// Addresses of the WAN.
+pub const WAN: &str = "192.168.77.0/24";
 /// Services of the hub.
 pub const HUB_SERVICES: &str = "10.130.0.0/16";
 
@@ -179,6 +181,11 @@ impl Lab {
     /// The lab's copy of a program of ours: a build in the checkout must not pull it from under a running site.
     pub fn program(&self, name: &str) -> PathBuf {
         self.dir.join("bin").join(name)
+    }
+
+    /// The CNI plugins that its sites' container runtimes find.
+    pub fn cni_plugins(&self) -> PathBuf {
+        self.dir.join("cni")
     }
 
     /// The lab's copy of this program.

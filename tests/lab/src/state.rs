@@ -57,6 +57,9 @@ pub struct State {
     /// Whether the sites have what gateway and provisioner need, so that a site starts them when it boots.
     #[serde(default)]
     pub addons: bool,
+    /// Whether the sites' nodes keep Yunting's network boundary, from before their first pod on.
+    #[serde(default)]
+    pub boundary: bool,
     /// Whether `install` was done, so that a site starts our controllers when it boots.
     #[serde(default)]
     pub controllers: bool,

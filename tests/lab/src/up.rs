@@ -43,15 +43,14 @@ pub async fn run(lab: &Lab, options: &Options, progress: &Progress) -> Result<()
     packages::ensure(progress)?;
     let _lock = state::lock(lab)?;
     limits::raise(lab, progress)?;
-    let stock = foundation(lab, options, progress)?;
+    let (stock, newer) = foundation(lab, options, progress)?;
     let state = power_and_wait(lab, &stock, progress).await?;
     if options.bare {
         return Ok(());
     }
-    let newer = binaries::adopt(&options.controller, &lab.program("yunting-controller"))?;
     install::run(lab, &state, progress).await?;
-    if newer && state.controllers {
-        install::controllers(lab, &state, false)?;
+    if newer {
+        install::restart(lab, &state)?;
     }
     install::controllers(lab, &state, true)?;
     let since = Instant::now();
@@ -62,25 +61,29 @@ pub async fn run(lab: &Lab, options: &Options, progress: &Progress) -> Result<()
 }
 
 /// What lies on the host: programs, images, keys, the WAN, the forwards.
-fn foundation(lab: &Lab, options: &Options, progress: &Progress) -> Result<Stock> {
+fn foundation(lab: &Lab, options: &Options, progress: &Progress) -> Result<(Stock, bool)> {
     binaries::ensure(&lab.dir.join("bin"), progress)?;
     let own = std::env::current_exe().map_err(Error::io("find the program", "/proc/self/exe"))?;
-    if binaries::adopt(&own, &lab.own_program())? && lab.sites.iter().any(|site| power::is_on(lab, site)) {
+    let running = lab.sites.iter().any(|site| power::is_on(lab, site));
+    if binaries::adopt(&own, &lab.own_program())? && running {
         let what = "this program is newer than the running sites; `poweroff` and `poweron` renew a site";
         progress.say("lab", what);
     }
+    let newer = !options.bare && binaries::adopt(&options.controller, &lab.program("yunting-controller"))?;
     let since = Instant::now();
     let stock = stock::ensure(lab, &options.hall, progress)?;
     progress.done("images", "images", since);
     let since = Instant::now();
     let state = State::read(lab)?.unwrap_or_default();
-    State { sites: lab.sites.len(), ..state }.write(lab)?;
+    // What a site's pods were started with, they have until it boots anew.
+    let boundary = state.boundary || !options.bare && !running;
+    State { sites: lab.sites.len(), boundary, ..state }.write(lab)?;
     pki::ensure(lab)?;
     wan::ensure(lab)?;
     let ports = forward::ensure(lab)?;
     kubeconfig::write_people(lab, &ports)?;
     progress.done("lab", "keys, certificates, WAN and forwards", since);
-    Ok(stock)
+    Ok((stock, newer))
 }
 
 async fn power_and_wait(lab: &Lab, stock: &Stock, progress: &Progress) -> Result<State> {
@@ -95,6 +98,9 @@ async fn power_and_wait(lab: &Lab, stock: &Stock, progress: &Progress) -> Result
     let state = State::read(lab)?.unwrap_or_default();
     let ready = lab.sites.iter().map(|site| async {
         site_ready(lab, site, progress, since).await?;
+        if state.boundary {
+            install::site(lab, &state, stock, site).await?;
+        }
         addons::ensure(lab, &state, stock, site).await?;
         addons::start(lab, site)?;
         processes_ready(lab, site, Which::All, progress, since).await?;

@@ -21,11 +21,8 @@ fn ends<'a>(world: &World, facts: &'a Facts) -> Vec<End<'a>> {
         party: Party::Pod(pod),
     });
     let node = End { netns: world.node(), address: NODE.into(), party: Party::Node };
-    let outside = OUTSIDE.iter().map(|a| End {
-        netns: world.outside(),
-        address: (*a).into(),
-        party: Party::Other(*a),
-    });
+    let outside =
+        OUTSIDE.iter().map(|a| End { netns: world.outside(), address: (*a).into(), party: Party::Other(*a) });
     pods.chain([node]).chain(outside).collect()
 }
 
@@ -38,10 +35,14 @@ fn compare(world: &World, facts: &Facts) -> anyhow::Result<(Vec<String>, usize)>
     for from in askers {
         let others: Vec<_> = ends.iter().filter(|e| e.netns != from.netns).collect();
         let pairs = others.iter().flat_map(|to| PORTS.map(|port| (to, port)));
-        let targets = pairs.clone().map(|(to, port)| SocketAddr::new(to.address, port)).collect();
-        for ((to, port), reached) in pairs.zip(world.reach(&from.netns, targets)?) {
+        let wanted = pairs
+            .clone()
+            .map(|(to, port)| (SocketAddr::new(to.address, port), matrix.may(from.party, to.party, port)));
+        let wanted: Vec<_> = wanted.collect();
+        let seen = world.reach(&from.netns, &wanted)?;
+        for ((to, port), (reached, (_, may))) in pairs.zip(seen.into_iter().zip(wanted)) {
             open += usize::from(reached);
-            if reached != matrix.may(from.party, to.party, port) {
+            if reached != may {
                 wrong.push(format!("{:?} to {:?} at {port}: {reached}", from.party, to.party));
             }
         }

@@ -104,6 +104,7 @@ fn pods(facts: &Facts) -> Vec<Pod> {
             address: Ipv4Addr::new(10, 11, 0, number + 1),
             link: Some(Link::new(&format!("veth{number}")).unwrap()),
             probes: probes.iter().copied().collect(),
+            names: if namespace == "kube-system" { BTreeSet::from([53]) } else { BTreeSet::new() },
         });
     };
     for (vdc, hall) in facts.vdcs.iter().zip(&facts.halls) {

@@ -6,7 +6,8 @@ use yunting_plan::boundary::ruleset;
 use yunting_plan::boundary::table::Table;
 
 use super::site::facts;
-use super::world::{World, comes_back, named};
+use super::world::{World, named};
+use yunting_tests::netns::{DROPPED, comes_back};
 
 fn connect(world: &World, from: usize, to: Ipv4Addr, port: u16) -> TcpStream {
     let open = move || TcpStream::connect(SocketAddr::new(to.into(), port));
@@ -85,7 +86,8 @@ fn the_whole_table_anew_opens_no_hole() {
     world.nft(&ruleset::nothing()).unwrap();
     receiver.set_nonblocking(false).unwrap();
     receiver.set_read_timeout(Some(std::time::Duration::from_secs(10))).unwrap();
-    let again = world.within(&world.pod(from), move || UdpSocket::bind(("0.0.0.0", 0)).unwrap().send_to(b"x", to));
+    let again =
+        world.within(&world.pod(from), move || UdpSocket::bind(("0.0.0.0", 0)).unwrap().send_to(b"x", to));
     again.unwrap().join().unwrap().unwrap();
     assert!(receiver.recv(&mut bytes).is_ok(), "the probe of this test cannot fail");
 }
@@ -95,7 +97,8 @@ fn a_forged_address_passes_nothing() {
     let facts = facts();
     let world = World::start(&facts).unwrap();
     world.guard(&facts).unwrap();
-    let ((portal, caller), (_, approval)) = (named(&facts, "portal").unwrap(), named(&facts, "approval").unwrap());
+    let ((portal, caller), (_, approval)) =
+        (named(&facts, "portal").unwrap(), named(&facts, "approval").unwrap());
     assert!(world.reaches(&world.pod(portal), approval.address, 8080).unwrap());
     // A pod that is nobody's takes the address of one that may.
     let (thief, _) = named(&facts, "pod").unwrap();
@@ -108,6 +111,33 @@ fn a_forged_address_passes_nothing() {
     let back = format!("{}", caller.address);
     world.run(&world.node(), &["ip", "route", "replace", &back, "dev", &format!("veth{thief}")]).unwrap();
     assert!(!world.reaches(&netns, approval.address, 8080).unwrap());
+}
+
+/// A packet that comes from outside with the address of a pod that is here.
+#[test]
+fn a_forged_address_from_outside_passes_nothing() {
+    let facts = facts();
+    let world = World::start(&facts).unwrap();
+    let namespace = &facts.vdcs[0].namespaces[1].at_site;
+    let mut direct = facts.pods.iter().enumerate().filter(|(_, p)| p.namespace == *namespace);
+    let ((_, one), (two, other)) = (direct.next().unwrap(), direct.next().unwrap());
+    let bind = || UdpSocket::bind(("0.0.0.0", 9999)).unwrap();
+    let receiver = world.within(&world.pod(two), bind).unwrap().join().unwrap();
+    receiver.set_read_timeout(Some(std::time::Duration::from_millis(700))).unwrap();
+    world
+        .run(&world.outside(), &["ip", "addr", "add", &format!("{}/32", one.address), "dev", "eth0"])
+        .unwrap();
+    let (from, to) = (one.address, SocketAddr::new(other.address.into(), 9999));
+    let forge = || {
+        let send = move || UdpSocket::bind((from, 0)).unwrap().send_to(b"x", to).unwrap();
+        world.within(&world.outside(), send).unwrap().join().unwrap()
+    };
+    let mut bytes = [0; 8];
+    forge();
+    assert!(receiver.recv(&mut bytes).is_ok(), "the probe of this test cannot fail");
+    world.guard(&facts).unwrap();
+    forge();
+    assert!(receiver.recv(&mut bytes).is_err());
 }
 
 #[test]
@@ -126,7 +156,8 @@ fn version_six_of_the_protocol_is_closed() {
     }
     world.run(&node, &["sysctl", "-qw", "net.ipv6.conf.all.forwarding=1"]).unwrap();
     let to = address(approval);
-    let listener = world.within(&world.pod(approval), || std::net::TcpListener::bind("[::]:7777").unwrap()).unwrap();
+    let listener =
+        world.within(&world.pod(approval), || std::net::TcpListener::bind("[::]:7777").unwrap()).unwrap();
     let listener = listener.join().unwrap();
     std::thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
@@ -136,6 +167,35 @@ fn version_six_of_the_protocol_is_closed() {
     assert!(world.reaches(&world.pod(portal), to, 7777).unwrap(), "the probe of this test cannot fail");
     world.guard(&facts).unwrap();
     assert!(!world.reaches(&world.pod(portal), to, 7777).unwrap());
+}
+
+/// Names are asked for over UDP, and answered to everybody but who is nobody's.
+#[test]
+fn names_are_answered_over_udp() {
+    let facts = facts();
+    let world = World::start(&facts).unwrap();
+    world.guard(&facts).unwrap();
+    let dns = facts.pods.iter().position(|p| !p.names.is_empty()).unwrap();
+    let bind = || UdpSocket::bind(("0.0.0.0", 53)).unwrap();
+    let server = world.within(&world.pod(dns), bind).unwrap().join().unwrap();
+    std::thread::spawn(move || {
+        let mut bytes = [0; 8];
+        while let Ok((n, from)) = server.recv_from(&mut bytes) {
+            let _ = server.send_to(&bytes[..n], from);
+        }
+    });
+    let to = SocketAddr::new(facts.pods[dns].address.into(), 53);
+    let ask = move || {
+        let socket = UdpSocket::bind(("0.0.0.0", 0)).unwrap();
+        socket.set_read_timeout(Some(DROPPED)).unwrap();
+        socket.send_to(b"x", to).unwrap();
+        socket.recv(&mut [0; 8]).is_ok()
+    };
+    let asks = |i: usize| world.within(&world.pod(i), ask).unwrap().join().unwrap();
+    let ((portal, _), (db, _)) = (named(&facts, "portal").unwrap(), named(&facts, "db").unwrap());
+    assert!((0..5).any(|_| asks(portal)) && (0..5).any(|_| asks(db)));
+    let (nobody, _) = named(&facts, "pod5").unwrap();
+    assert!(!asks(nobody));
 }
 
 /// A service's address is translated before the boundary judges.
@@ -152,6 +212,9 @@ fn a_service_is_judged_by_the_pod_behind_it() {
         approval.address
     );
     world.nft(&translate).unwrap();
-    assert!(world.reaches(&world.pod(portal), service, 9000).unwrap(), "a declared call by the service's address");
+    assert!(
+        world.reaches(&world.pod(portal), service, 9000).unwrap(),
+        "a declared call by the service's address"
+    );
     assert!(!world.reaches(&world.pod(db), service, 9000).unwrap(), "a call that nobody declared");
 }

@@ -6,20 +6,17 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use yunting_lab::progress::Progress;
+use yunting_lab::spec::Lab;
 use yunting_lab::{cmd, packages};
 use yunting_plan::boundary::ruleset;
 use yunting_plan::boundary::table::Table;
 use yunting_plan::boundary::{Facts, Pod};
+use yunting_tests::netns;
 
 use super::site::{NODE, OUTSIDE, PORTS};
-
-/// Time after which a connection that got no answer counts as dropped. In one machine an answer takes microseconds.
-const DROPPED: Duration = Duration::from_millis(700);
 
 static NUMBER: AtomicU32 = AtomicU32::new(0);
 
@@ -68,7 +65,10 @@ impl World {
             world.ip(&world.pod(i), &setup)?;
         }
         world.run(&node, &["sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv4.conf.all.rp_filter=0"])?;
-        world.run(&node, &["sysctl", "-qw", "net.ipv4.conf.all.proxy_arp=1", "net.ipv4.conf.wan.proxy_arp=1"])?;
+        world.run(
+            &node,
+            &["sysctl", "-qw", "net.ipv4.conf.all.proxy_arp=1", "net.ipv4.conf.wan.proxy_arp=1"],
+        )?;
         for name in world.names() {
             world.listen(&name)?;
         }
@@ -130,18 +130,7 @@ impl World {
         netns: &str,
         act: impl FnOnce() -> T + Send + 'static,
     ) -> anyhow::Result<thread::JoinHandle<T>> {
-        let path = format!("/run/netns/{netns}");
-        let file = std::fs::File::open(&path).with_context(|| format!("cannot open {path}"))?;
-        let (sender, receiver) = std::sync::mpsc::channel();
-        let handle = thread::spawn(move || {
-            let entered = move_into_link_name_space(std::os::fd::AsFd::as_fd(&file), Some(LinkNameSpaceType::Network));
-            let went = entered.is_ok();
-            let _ = sender.send(entered);
-            assert!(went, "a thread that is not in its namespace does nothing");
-            act()
-        });
-        receiver.recv()?.with_context(|| format!("cannot enter {path}"))?;
-        Ok(handle)
+        netns::within(&Lab::netns_file(netns), act)
     }
 
     /// Answers every connection with what comes, at every port. The threads end with the process.
@@ -158,19 +147,14 @@ impl World {
         Ok(())
     }
 
-    /// Whether one end can open connections to each of these and gets an answer.
-    pub fn reach(&self, netns: &str, targets: Vec<SocketAddr>) -> anyhow::Result<Vec<bool>> {
-        let ask = move || -> Vec<bool> {
-            let each = targets.into_iter().map(|to| thread::spawn(move || answers(to)));
-            let all: Vec<_> = each.collect();
-            all.into_iter().map(|t| t.join().unwrap_or(false)).collect()
-        };
-        self.within(netns, ask)?.join().map_err(|_| anyhow::anyhow!("a probe ended"))
+    /// Whether one end can open connections to each of these and gets an answer, which some of them are to give.
+    pub fn reach(&self, netns: &str, wanted: &[(SocketAddr, bool)]) -> anyhow::Result<Vec<bool>> {
+        netns::ways(&Lab::netns_file(netns), wanted, netns::echoes)
     }
 
-    /// One of them.
+    /// One of them, with several chances.
     pub fn reaches(&self, netns: &str, to: impl Into<IpAddr>, port: u16) -> anyhow::Result<bool> {
-        Ok(self.reach(netns, vec![SocketAddr::new(to.into(), port)])?[0])
+        Ok(self.reach(netns, &[(SocketAddr::new(to.into(), port), true)])?[0])
     }
 }
 
@@ -192,19 +176,6 @@ fn echo(mut stream: TcpStream) {
             return;
         }
     }
-}
-
-/// Whether a byte comes back. A new thread is in the namespace of the one that made it.
-fn answers(to: SocketAddr) -> bool {
-    TcpStream::connect_timeout(&to, DROPPED).is_ok_and(|stream| comes_back(&stream))
-}
-
-/// Whether what is sent over a connection comes back in time.
-pub fn comes_back(mut stream: &TcpStream) -> bool {
-    let mut byte = [0];
-    stream.set_read_timeout(Some(DROPPED)).is_ok()
-        && stream.write_all(b"x").is_ok()
-        && stream.read_exact(&mut byte).is_ok()
 }
 
 /// A pod by the beginning of its name.

@@ -7,10 +7,12 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::runtime::wait::await_condition;
+use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Config, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -275,6 +277,19 @@ where
         |o| serde_json::to_value(&o).unwrap_or_default()["status"].to_string(),
     );
     bail!("{} {name} was not as wanted within {} s; last: {shown}", K::kind(&()), patience.as_secs())
+}
+
+/// Waits, by watching, until some object is as wanted.
+pub async fn seen<K>(api: Api<K>, patience: Duration, wanted: impl Fn(&K) -> bool) -> anyhow::Result<K>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    let stream = watcher(api, watcher::Config::default()).applied_objects().default_backoff();
+    let found = stream.try_filter(|o| std::future::ready(wanted(o)));
+    let mut found = std::pin::pin!(found);
+    let first = tokio::time::timeout(patience, found.next()).await;
+    let late = || format!("no {} was as wanted within {} s", K::kind(&()), patience.as_secs());
+    first.with_context(late)?.context("the watch ended")?.map_err(Into::into)
 }
 
 /// Waits until an object is gone.

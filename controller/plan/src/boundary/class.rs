@@ -81,12 +81,14 @@ pub struct Classes<'a> {
 impl<'a> Classes<'a> {
     /// Of these facts.
     pub fn new(facts: &'a Facts) -> Self {
-        let namespaces = facts.vdcs.iter().flat_map(|vdc| {
-            vdc.namespaces.iter().map(move |n| (n.at_site.as_str(), (vdc, n.access)))
-        });
+        let namespaces = facts
+            .vdcs
+            .iter()
+            .flat_map(|vdc| vdc.namespaces.iter().map(move |n| (n.at_site.as_str(), (vdc, n.access))));
         let direct = facts.vdcs.iter().map(|vdc| Class::Direct { vdc: vdc.owner.uid.clone() });
         let components = facts.halls.iter().flat_map(|hall| {
-            let class = |c: &ValidComponent| Class::Component { hall: hall.uid.clone(), component: c.name.clone() };
+            let class =
+                |c: &ValidComponent| Class::Component { hall: hall.uid.clone(), component: c.name.clone() };
             hall.components.iter().map(class).collect::<Vec<_>>()
         });
         Self {

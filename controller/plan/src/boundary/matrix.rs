@@ -33,8 +33,8 @@ impl<'a> Matrix<'a> {
         Self { facts, classes: Classes::new(facts) }
     }
 
-    /// Whether a TCP connection may be opened, as far as this node decides it. Between two that are no pods it decides
-    /// nothing.
+    /// Whether a TCP connection may be opened, where one end is on this node. Between two that are no pods nothing is
+    /// decided.
     pub fn may(&self, from: Party<'_>, to: Party<'_>, port: u16) -> bool {
         let (facts, of) = (self.facts, |p| self.classes.of(p));
         // What is nobody's on another node is judged there; here it is an address like any other.
@@ -43,13 +43,13 @@ impl<'a> Matrix<'a> {
             party => party,
         };
         match (known(from), known(to)) {
-            (Party::Pod(a), Party::Pod(b)) => between(of(a), of(b), port),
-            (Party::Pod(a), Party::Node) => matches!(of(a), Seen::Platform(_)),
+            (Party::Pod(a), Party::Pod(b)) => between(of(a), of(b), port) || names(of(a), b, of(b), port),
+            // Another node's pods are judged there.
+            (Party::Pod(a), Party::Node) => a.link.is_none() || matches!(of(a), Seen::Platform(_)),
             (Party::Pod(a), Party::Other(address)) => outwards(facts, of(a), address, port),
             (Party::Node, Party::Pod(b)) => {
                 let door = |n: &Ipv4Addr| through_the_door(of(b), *n, port);
-                b.link.is_some()
-                    && (probed(b, of(b), port) || facts.node.addresses.iter().any(door))
+                b.link.is_none() || probed(b, of(b), port) || facts.node.addresses.iter().any(door)
             }
             (Party::Other(address), Party::Pod(b)) => {
                 matches!(of(b), Seen::Platform(_)) || through_the_door(of(b), address, port)
@@ -67,7 +67,8 @@ fn between(from: Seen<'_>, to: Seen<'_>, port: u16) -> bool {
             vdc.portal && c.spec.zone == Zone::Portal && c.spec.ports.iter().any(|p| p.port == port)
         }
         (Seen::Platform(_), _) => false,
-        (_, Seen::Platform(kind)) => kind == Platform::Dns && port == 53,
+        // But for names.
+        (_, Seen::Platform(_)) => false,
         (Seen::Direct(one), Seen::Direct(other)) => one.owner.uid == other.owner.uid,
         (Seen::Component(_, hall, caller), Seen::Component(_, other, called)) => {
             let called_at = hall.components.iter().position(|c| c.name == called.name);
@@ -77,6 +78,10 @@ fn between(from: Seen<'_>, to: Seen<'_>, port: u16) -> bool {
         }
         (Seen::Direct(_), Seen::Component(..)) | (Seen::Component(..), Seen::Direct(_)) => false,
     }
+}
+
+fn names(from: Seen<'_>, pod: &Pod, to: Seen<'_>, port: u16) -> bool {
+    from != Seen::Unknown && to == Seen::Platform(Platform::Dns) && pod.names.contains(&port)
 }
 
 fn outwards(facts: &Facts, from: Seen<'_>, to: Ipv4Addr, port: u16) -> bool {

@@ -15,12 +15,13 @@ use super::table::Table;
 pub const TABLE: &str = "inet yunting";
 
 /// The sets, each with the type of its elements.
-const SETS: [(&str, &str); 12] = [
+const SETS: [(&str, &str); 13] = [
     ("outer", "set outer { type ifname; }"),
     ("local", "set local { type ifname . ipv4_addr; }"),
+    ("here", "set here { type ipv4_addr; }"),
     ("class", "map class { type ipv4_addr : classid; }"),
     ("platform", "set platform { type ipv4_addr; }"),
-    ("dns", "set dns { type ipv4_addr; }"),
+    ("dns", "set dns { type ipv4_addr . inet_service; }"),
     ("calls", "set calls { type classid . ipv4_addr . inet_service; }"),
     ("same", "set same { type classid . ipv4_addr; }"),
     ("entry", "set entry { type ipv4_addr . ipv4_addr . inet_service; flags interval; }"),
@@ -39,6 +40,7 @@ const CHAINS: &str = "
         iifname @outer oifname @outer accept
         meta nfproto != ipv4 counter drop
         iifname != @outer iifname . ip saddr != @local counter drop
+        iifname @outer ip saddr @here counter drop
         oifname != @outer oifname . ip daddr != @local counter drop
         meta priority set 0:0
         ct direction original goto asks
@@ -68,7 +70,7 @@ const CHAINS: &str = "
     chain asks {
         meta l4proto icmp ct state related accept
         ip saddr @platform ip daddr @platform goto pass
-        ip daddr @dns meta l4proto { tcp, udp } th dport 53 goto pass
+        meta l4proto { tcp, udp } ip daddr . th dport @dns goto pass
         meta l4proto tcp ip saddr . ip daddr . tcp dport @entry goto pass
         meta priority set ip saddr map @class
         meta l4proto tcp meta priority . ip daddr . tcp dport @calls goto pass
@@ -83,7 +85,7 @@ const CHAINS: &str = "
     chain answers {
         meta l4proto icmp ct state related accept
         ip saddr @platform ip daddr @platform goto pass
-        ip saddr @dns meta l4proto { tcp, udp } th sport 53 goto pass
+        meta l4proto { tcp, udp } ip saddr . th sport @dns goto pass
         meta l4proto tcp ip daddr . ip saddr . tcp sport @entry goto pass
         meta priority set ip daddr map @class
         meta l4proto tcp meta priority . ip saddr . tcp sport @calls goto pass
@@ -169,9 +171,10 @@ fn elements(table: &Table) -> Vec<(&'static str, BTreeSet<String>)> {
     let of = |name: &str| match name {
         "outer" => each(&table.outer, |l| format!("\"{l}\"")),
         "local" => each(&table.local, |(l, a)| format!("\"{l}\" . {a}")),
+        "here" => each(&table.local, |(_, a)| a.to_string()),
         "class" => each(&table.class, |(a, id)| format!("{a} : {id}")),
         "platform" => plain(&table.platform),
-        "dns" => plain(&table.dns),
+        "dns" => each(&table.dns, |(a, port)| format!("{a} . {port}")),
         "calls" => each(&table.calls, |(id, a, port)| format!("{id} . {a} . {port}")),
         "same" => each(&table.same, |(id, a)| format!("{id} . {a}")),
         "entry" => each(&table.entry, |(n, a, port)| format!("{n} . {a} . {port}")),

@@ -22,8 +22,8 @@ pub struct Table {
     pub class: BTreeMap<Ipv4Addr, ClassId>,
     /// Pods of the platform.
     pub platform: BTreeSet<Ipv4Addr>,
-    /// Those of it that answer names.
-    pub dns: BTreeSet<Ipv4Addr>,
+    /// Those of it that answer names, and at which port.
+    pub dns: BTreeSet<(Ipv4Addr, u16)>,
     /// Declared calls: a class may call this TCP port.
     pub calls: BTreeSet<(ClassId, Ipv4Addr, u16)>,
     /// A class may reach everything of that address: `Direct` namespaces of one VDC.
@@ -93,7 +93,7 @@ impl Table {
             Seen::Platform(kind) => {
                 self.platform.insert(pod.address);
                 if kind == Platform::Dns {
-                    self.dns.insert(pod.address);
+                    self.dns.extend(pod.names.iter().map(|port| (pod.address, *port)));
                 }
             }
             Seen::Direct(_) => {
@@ -105,10 +105,12 @@ impl Table {
                 let callers = c.callers.iter().filter_map(|i| hall.components.get(*i));
                 let callers = callers.filter_map(|o| classes.id(&class(hall, o))).collect::<Vec<_>>();
                 let ports = || c.spec.ports.iter().map(|p| p.port);
-                self.calls.extend(callers.iter().flat_map(|id| ports().map(move |port| (*id, pod.address, port))));
+                self.calls
+                    .extend(callers.iter().flat_map(|id| ports().map(move |port| (*id, pod.address, port))));
                 if vdc.portal && c.spec.zone == Zone::Portal {
                     let from = widest(vdc.gateway_networks.iter().chain(gateways).copied());
-                    self.entry.extend(from.iter().flat_map(|n| ports().map(move |port| (*n, pod.address, port))));
+                    self.entry
+                        .extend(from.iter().flat_map(|n| ports().map(move |port| (*n, pod.address, port))));
                 }
             }
         }

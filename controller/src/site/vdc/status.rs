@@ -235,11 +235,17 @@ fn isolated(slice: &ValidVdcSlice) -> Statement {
             reason::PROVIDER_MISSING,
             "nothing at the site enforces network policies; they stand as objects only",
         ),
-        NetworkKind::NetworkPolicy | NetworkKind::Node => say(
+        NetworkKind::NetworkPolicy => say(
             NETWORK_ISOLATED,
             State::Unknown,
             reason::CONFIGURED,
             "policies stand; no probe has shown their effect",
+        ),
+        NetworkKind::Node => say(
+            NETWORK_ISOLATED,
+            State::Unknown,
+            reason::CONFIGURED,
+            "the nodes' controllers are to enforce it; no probe has shown their effect",
         ),
     }
 }

@@ -50,7 +50,7 @@ fn providers(scale: Scale, index: u8, name: &str) -> Providers {
         source_cidrs: scale.pick(Vec::new(), sources),
     };
     Providers {
-        network: NetworkProvider { kind: scale.pick(NetworkKind::NetworkPolicy, NetworkKind::None) },
+        network: NetworkProvider { kind: scale.pick(NetworkKind::NetworkPolicy, NetworkKind::Node) },
         storage: vec![storage],
         ingress: Some(ingress),
     }

@@ -20,7 +20,7 @@ pub async fn run(lab: &str, site: &str) -> Result<()> {
     mounts(&plan)?;
     forget_rules(&plan)?;
     apiserver::write_config(&plan)?;
-    node::write_config(&plan)?;
+    node::write_config(&plan, state.boundary)?;
     let stock = Stock::read(&plan.lab)?;
     parts::write_config(&plan, &stock)?;
     supervisor::run(&plan, processes(&plan, &state, &stock)).await

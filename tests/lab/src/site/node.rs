@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::process::{Plan, Prepare, Process, Ready, flags, text};
 use crate::error::Result;
-use crate::packages::CNI_DIR;
+use crate::packages;
 use crate::pki::write_secret;
 
 /// Where containerd listens inside the site.
@@ -49,15 +49,17 @@ pub fn processes(plan: &Plan) -> Vec<Process> {
 }
 
 /// Writes the configuration of the three.
-pub fn write_config(plan: &Plan) -> Result<()> {
+pub fn write_config(plan: &Plan, boundary: bool) -> Result<()> {
     write_secret(&plan.dir.config("containerd.toml"), &containerd(plan))?;
-    write_secret(&plan.dir.config("cni/10-site.conflist"), &cni(plan))?;
+    write_secret(&plan.dir.config("cni/10-site.conflist"), &cni(plan, boundary))?;
+    packages::link_cni_plugins(&plan.lab)?;
     write_secret(&plan.dir.config("kubelet.yaml"), &kubelet(plan))?;
     write_secret(&plan.dir.config("resolv.conf"), "")
 }
 
 fn containerd(plan: &Plan) -> String {
     let (root, cni) = (plan.disk("containerd"), text(&plan.dir.config("cni")));
+    let plugins = text(&plan.lab.cni_plugins());
     format!(
         r#"version = 2
 root = "{root}"
@@ -72,7 +74,7 @@ disabled_plugins = ["io.containerd.snapshotter.v1.devmapper", "io.containerd.sna
   # No CAP_SYS_RESOURCE on such machines.
   restrict_oom_score_adj = true
   [plugins."io.containerd.grpc.v1.cri".cni]
-    bin_dir = "{CNI_DIR}"
+    bin_dir = "{plugins}"
     conf_dir = "{cni}"
   [plugins."io.containerd.grpc.v1.cri".containerd]
     snapshotter = "overlayfs"
@@ -83,9 +85,10 @@ disabled_plugins = ["io.containerd.snapshotter.v1.devmapper", "io.containerd.sna
 }
 
 /// `ptp` and not `bridge`: every packet then passes the forward hook, which the node boundary needs. Reservations
-/// lie on `/run`: after a power cut no pod is left that could hold one.
-fn cni(plan: &Plan) -> String {
-    let config = json!({
+/// lie on `/run`: after a power cut no pod is left that could hold one. `yunting-cni` comes last: what it hands over has
+/// to be there already.
+fn cni(plan: &Plan, boundary: bool) -> String {
+    let mut config = json!({
         "cniVersion": "0.4.0",
         "name": "site",
         "plugins": [
@@ -98,6 +101,9 @@ fn cni(plan: &Plan) -> String {
             {"type": "portmap", "capabilities": {"portMappings": true}},
         ],
     });
+    if boundary && let Some(plugins) = config["plugins"].as_array_mut() {
+        plugins.push(json!({"type": packages::OWN_CNI_PLUGIN}));
+    }
     format!("{config:#}\n")
 }
 

@@ -5,10 +5,10 @@ use std::net::SocketAddrV4;
 use super::process::{Plan, Process, Ready, text};
 use crate::error::Result;
 use crate::pki::write_secret;
-use crate::spec::{GATEWAY_PORT, ISSUER_PORT};
+use crate::spec::{GATEWAY_PORT, HUB_SERVICES, ISSUER_PORT, SITES, Site, WAN};
 use crate::state::State;
 use crate::stock::Stock;
-use crate::{issuer, local_path};
+use crate::{gateway, issuer, local_path};
 
 /// Files of the provisioner; their endings tell it what they are.
 const VOLUMES_CONFIG: &str = "local-path.json";
@@ -17,6 +17,12 @@ const VOLUMES_HELPER: &str = "local-path-helper.yaml";
 pub const HUB_CONTROLLER_PORT: u16 = 9091;
 /// The same of the site controller.
 pub const SITE_CONTROLLER_PORT: u16 = 9092;
+/// The same of the node controller.
+pub const NODE_CONTROLLER_PORT: u16 = 9093;
+/// The name of the process that keeps the network boundary.
+pub const NODE_CONTROLLER: &str = "node-controller";
+/// Links of a site's node that lead to no pod: loopback and the WAN.
+pub const OUTER_LINKS: [&str; 2] = ["lo", "eth0"];
 /// The names of the processes that `install` lets start.
 pub const CONTROLLERS: [&str; 2] = ["hub-controller", "site-controller"];
 
@@ -27,6 +33,7 @@ pub const ADDONS: [&str; 2] = ["gateway", "local-path"];
 pub fn processes(plan: &Plan, state: &State, stock: &Stock) -> Vec<Process> {
     let mut all = vec![issuer(plan), gateway(plan).enabled(state.addons)];
     all.push(local_path(plan, &busybox(stock)).enabled(state.addons));
+    all.push(node_controller(plan).enabled(state.boundary));
     all.extend(controllers(plan).map(|process| process.enabled(state.controllers)));
     all
 }
@@ -81,6 +88,33 @@ fn controllers(plan: &Plan) -> [Process; 2] {
             .ready(health(HUB_CONTROLLER_PORT)),
         Process::new(CONTROLLERS[1], program, site).after(&["apiserver"]).ready(health(SITE_CONTROLLER_PORT)),
     ]
+}
+
+/// Namespaces whose pods belong to no VDC.
+pub fn platform() -> [&'static str; 4] {
+    ["kube-system", "yunting-system", gateway::NAMESPACE, local_path::NAMESPACE]
+}
+
+/// Networks inside the cloud. Of sites that this lab does not have, too: their addresses are nobody's outside.
+pub fn inside() -> Vec<String> {
+    let sites = (1_u8..).zip(SITES).map(|(index, name)| Site { name: name.into(), index });
+    let of_sites = sites.flat_map(|site| [site.pods(), site.services()]);
+    of_sites.chain([WAN, HUB_SERVICES].map(str::to_owned)).collect()
+}
+
+/// Without it no pod gets a network, so it does not wait for `install`.
+fn node_controller(plan: &Plan) -> Process {
+    let (kubeconfig, node) = (plan.kube("node-controller.yaml"), plan.site.node());
+    let at = format!("127.0.0.1:{NODE_CONTROLLER_PORT}");
+    let mut args = words(&["node", "--node", &node, "--kubeconfig", &kubeconfig, "--listen", &at]);
+    let (namespaces, links, networks) = (platform(), OUTER_LINKS, inside());
+    let flags = |flag, values: Vec<String>| values.into_iter().flat_map(move |v| [String::from(flag), v]);
+    args.extend(flags("--platform", namespaces.map(str::to_owned).to_vec()));
+    args.extend(flags("--outer", links.map(str::to_owned).to_vec()));
+    args.extend(flags("--inside", networks));
+    Process::new(NODE_CONTROLLER, plan.lab.program("yunting-controller"), args)
+        .after(&["apiserver"])
+        .ready(Ready::Http(NODE_CONTROLLER_PORT, "/healthz"))
 }
 
 fn busybox(stock: &Stock) -> String {
