@@ -9,6 +9,7 @@
 
 pub mod cni;
 pub mod facts;
+pub mod gate;
 mod kernel;
 pub mod links;
 mod server;

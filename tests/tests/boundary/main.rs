@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod changes;
+mod gate;
 mod matrix;
 mod site;
 mod streams;

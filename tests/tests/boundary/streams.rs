@@ -9,7 +9,7 @@ use super::site::facts;
 use super::world::{World, named};
 use yunting_tests::netns::{DROPPED, comes_back};
 
-fn connect(world: &World, from: usize, to: Ipv4Addr, port: u16) -> TcpStream {
+pub fn connect(world: &World, from: usize, to: Ipv4Addr, port: u16) -> TcpStream {
     let open = move || TcpStream::connect(SocketAddr::new(to.into(), port));
     world.within(&world.pod(from), open).unwrap().join().unwrap().unwrap()
 }

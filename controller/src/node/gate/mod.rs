@@ -1,0 +1,268 @@
+//! The gate of protected pods: a BPF program on the node's end of a pod's link, in both directions and before everything
+//! else, that lets packets pass only before their group's deadline. The kernel closes it, whatever becomes of this process.
+//!
+//! Program and maps are held by pins on a BPF file system, so they stand while no process of ours runs. Nothing here
+//! decides whether a gate may be open: it is told a deadline and says what the kernel has.
+
+mod boottime;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use aya::maps::{HashMap, MapData, MapError};
+use aya::pin::PinError;
+use aya::programs::links::{FdLink, LinkError, PinnedLink};
+use aya::programs::tc::TcAttachOptions;
+use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType};
+use aya::{Ebpf, EbpfError, EbpfLoader};
+use rustix::net::netdevice::name_to_index;
+use rustix::net::{AddressFamily, SocketType, socket};
+use yunting_plan::boundary::Link;
+use yunting_plan::vdc::Uid;
+
+pub use boottime::BootTime;
+
+/// `gate.bpf.c`, built by `make gate`.
+const OBJECT: &[u8] = aya::include_bytes_aligned!("gate.bpf.o");
+/// The program's name in it.
+const PROGRAM: &str = "gate";
+/// The maps' names in it.
+const MAPS: [&str; 3] = ["members", "deadlines", "counted"];
+/// The longest right that is taken: what is further away is a mistake of who asks, not a deadline. Ten times the longest
+/// that a group may have.
+pub const LONGEST: std::time::Duration = std::time::Duration::from_mins(10);
+
+type Group = [u8; 16];
+
+/// What cannot be done with a gate.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The program was not taken.
+    #[error(
+        "the kernel does not take the gate's program; it needs Linux 6.6 with BPF, and CAP_BPF and CAP_NET_ADMIN"
+    )]
+    Load(#[source] EbpfError),
+    /// It lacks something.
+    #[error("the gate's program has no {0}; the build is broken")]
+    Missing(&'static str),
+    /// It cannot stand on a link.
+    #[error("the gate cannot be put on link {link}")]
+    Attach {
+        /// Which.
+        link: Link,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A map cannot be read or written.
+    #[error("the gate of {what} cannot be {done}")]
+    Map {
+        /// Whose.
+        what: String,
+        /// What was to be done.
+        done: &'static str,
+        /// Why.
+        #[source]
+        source: MapError,
+    },
+    /// The kernel has something else than was written.
+    #[error("the gate of group {} was to be {wanted:?} and reads {read:?}", group.as_str())]
+    ReadBack {
+        /// Whose.
+        group: Uid,
+        /// What was written.
+        wanted: Option<BootTime>,
+        /// What is there.
+        read: Option<BootTime>,
+    },
+    /// A deadline that is none.
+    #[error("deadline {0:?} is further away than {LONGEST:?}: nobody has such a right")]
+    TooFar(BootTime),
+    /// A group that is none.
+    #[error("group {} is no UUID", .0.as_str())]
+    Group(Uid),
+    /// The place of pins.
+    #[error("cannot use {path} for what the kernel holds; it has to be a BPF file system")]
+    Pins {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// What a link's gate has let through and refused since it stands, in packets.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// Before the deadline.
+    pub passed: u64,
+    /// All others.
+    pub dropped: u64,
+}
+
+/// The gates of a node.
+pub struct Gate {
+    kernel: Ebpf,
+    members: HashMap<MapData, u32, Group>,
+    deadlines: HashMap<MapData, Group, u64>,
+    counted: HashMap<MapData, u32, [u64; 2]>,
+    pins: PathBuf,
+}
+
+impl Gate {
+    /// Takes over what is pinned there, or puts it there. Nothing that stands opens, closes or counts anew by it.
+    pub fn start(pins: &Path) -> Result<Self, Error> {
+        let mut loader = EbpfLoader::new();
+        let places = MAPS.map(|name| pins.join(name));
+        for (name, place) in MAPS.iter().zip(&places) {
+            loader.map_pin_path(name, place.as_path());
+        }
+        let mut kernel = loader.load(OBJECT).map_err(Error::Load)?;
+        program(&mut kernel)?.load().map_err(|e| Error::Load(EbpfError::from(e)))?;
+        let map = |kernel: &mut Ebpf, name| kernel.take_map(name).ok_or(Error::Missing(name));
+        let open = |source| Error::Map { what: pins.display().to_string(), done: "opened", source };
+        Ok(Self {
+            members: HashMap::try_from(map(&mut kernel, MAPS[0])?).map_err(open)?,
+            deadlines: HashMap::try_from(map(&mut kernel, MAPS[1])?).map_err(open)?,
+            counted: HashMap::try_from(map(&mut kernel, MAPS[2])?).map_err(open)?,
+            kernel,
+            pins: pins.to_owned(),
+        })
+    }
+
+    /// Puts the gate on a pod's link, closed until its group's deadline says otherwise. Doing it again renews the program
+    /// and leaves no packet through meanwhile.
+    pub fn guard(&mut self, link: &Link, group: &Uid) -> Result<(), Error> {
+        let (number, group) = (index(link)?, bytes(group)?);
+        let of = |done| move |source| Error::Map { what: format!("link {number}"), done, source };
+        self.counted
+            .get(&number, 0)
+            .map(drop)
+            .or_else(|_| self.counted.insert(number, [0, 0], 0).map_err(of("counted")))?;
+        // Closed before it belongs to anybody: a link that another pod had is not open by its group.
+        for (direction, name) in [(TcAttachType::Ingress, "in"), (TcAttachType::Egress, "out")] {
+            let place = self.pins.join(format!("{number}-{name}"));
+            self.attach(link, direction, &place)
+                .map_err(|source| Error::Attach { link: link.clone(), source })?;
+        }
+        self.members.insert(number, group, 0).map_err(of("given to its group"))
+    }
+
+    fn attach(
+        &mut self,
+        link: &Link,
+        direction: TcAttachType,
+        place: &Path,
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let program = program(&mut self.kernel)?;
+        let standing = match PinnedLink::from_pin(place) {
+            Ok(pinned) => Some(FdLink::from(pinned)),
+            Err(LinkError::SyscallError(e)) if e.io_error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error.into()),
+        };
+        if let Some(standing) = standing {
+            let id = program.attach_to_link(standing.try_into()?)?;
+            // Dropping the handle leaves the pin, and with it the program.
+            drop(program.take_link(id)?);
+            return Ok(());
+        }
+        let first = TcAttachOptions::TcxOrder(LinkOrder::first());
+        let id = program.attach_with_options(&link.to_string(), direction, first)?;
+        let standing: FdLink = program.take_link(id)?.try_into()?;
+        standing.pin(place).map(drop).map_err(|e: PinError| e.into())
+    }
+
+    /// Takes the gate off a link whose pod is gone. A link that the kernel has removed already took its programs along.
+    pub fn release(&mut self, number: u32) -> Result<(), Error> {
+        for name in ["in", "out"] {
+            let path = self.pins.join(format!("{number}-{name}"));
+            match std::fs::remove_file(&path) {
+                Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                    return Err(Error::Pins { path, source });
+                }
+                _ => (),
+            }
+        }
+        let of = |done| move |source| Error::Map { what: format!("link {number}"), done, source };
+        absent_is_gone(self.members.remove(&number)).map_err(of("taken from its group"))?;
+        absent_is_gone(self.counted.remove(&number)).map_err(of("forgotten"))
+    }
+
+    /// Lets a group's packets pass until a moment. One that has gone by closes.
+    pub fn open(&mut self, group: &Uid, until: BootTime) -> Result<(), Error> {
+        if until.after(BootTime::now()) > LONGEST {
+            return Err(Error::TooFar(until));
+        }
+        let key = bytes(group)?;
+        let of = |source| Error::Map { what: format!("group {}", group.as_str()), done: "opened", source };
+        self.deadlines.insert(key, until.nanoseconds(), 0).map_err(of)?;
+        self.reads(group, Some(until))
+    }
+
+    /// Lets none of them pass from now on.
+    pub fn close(&mut self, group: &Uid) -> Result<(), Error> {
+        let key = bytes(group)?;
+        let of = |source| Error::Map { what: format!("group {}", group.as_str()), done: "closed", source };
+        absent_is_gone(self.deadlines.remove(&key)).map_err(of)?;
+        self.reads(group, None)
+    }
+
+    /// Until when the kernel lets a group's packets pass, which may have gone by; nothing where it never did.
+    pub fn state(&self, group: &Uid) -> Result<Option<BootTime>, Error> {
+        match self.deadlines.get(&bytes(group)?, 0) {
+            Ok(nanoseconds) => Ok(Some(BootTime::from_nanoseconds(nanoseconds))),
+            Err(MapError::KeyNotFound) => Ok(None),
+            Err(source) => {
+                Err(Error::Map { what: format!("group {}", group.as_str()), done: "read", source })
+            }
+        }
+    }
+
+    fn reads(&self, group: &Uid, wanted: Option<BootTime>) -> Result<(), Error> {
+        let read = self.state(group)?;
+        if read == wanted { Ok(()) } else { Err(Error::ReadBack { group: group.clone(), wanted, read }) }
+    }
+
+    /// What a link's gate has counted.
+    pub fn counted(&self, link: &Link) -> Result<Counted, Error> {
+        let number = index(link)?;
+        let of = |source| Error::Map { what: format!("link {link}"), done: "read", source };
+        let [passed, dropped] = self.counted.get(&number, 0).map_err(of)?;
+        Ok(Counted { passed, dropped })
+    }
+
+    /// Whether the gate stands on a link, in both directions and before every other program.
+    pub fn stands(&self, link: &Link) -> bool {
+        [TcAttachType::Ingress, TcAttachType::Egress].into_iter().all(|direction| {
+            let first = SchedClassifier::query_tcx(&link.to_string(), direction);
+            first.is_ok_and(|(_, all)| all.first().is_some_and(|p| p.name_as_str() == Some(PROGRAM)))
+        })
+    }
+}
+
+fn program(kernel: &mut Ebpf) -> Result<&mut SchedClassifier, Error> {
+    let program = kernel.program_mut(PROGRAM).ok_or(Error::Missing(PROGRAM))?;
+    program.try_into().map_err(|e: ProgramError| Error::Load(EbpfError::from(e)))
+}
+
+fn absent_is_gone(removed: Result<(), MapError>) -> Result<(), MapError> {
+    match removed {
+        Err(MapError::KeyNotFound) => Ok(()),
+        Err(MapError::SyscallError(e)) if e.io_error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// A link's number in this thread's network namespace.
+fn index(link: &Link) -> Result<u32, Error> {
+    let of = |e: rustix::io::Errno| Error::Attach { link: link.clone(), source: e.into() };
+    let any = socket(AddressFamily::INET, SocketType::DGRAM, None).map_err(of)?;
+    name_to_index(any, &link.to_string()).map_err(of)
+}
+
+fn bytes(group: &Uid) -> Result<Group, Error> {
+    let digits: String = group.as_str().chars().filter(|c| *c != '-').collect();
+    let decoded = data_encoding::HEXLOWER_PERMISSIVE.decode(digits.as_bytes()).ok();
+    decoded.and_then(|b| Group::try_from(b).ok()).ok_or_else(|| Error::Group(group.clone()))
+}
