@@ -79,12 +79,12 @@ impl Seen<'_> {
         let here = spec.node_name.as_deref() == Some(self.node);
         let name = PodName { namespace: pod.namespace()?, name: pod.name_any() };
         let told = || status.and_then(|s| s.pod_ip.as_deref()).and_then(|a| a.parse().ok());
-        let (address, link) = match (self.attached)(&name, &pod.uid()?).filter(|_| here) {
-            Some(attached) => (attached.address, Some(attached.link)),
-            None => {
-                let address = told()?;
-                (address, self.routes.get(&address).filter(|_| here).cloned())
-            }
+        let attached = (self.attached)(&name, &pod.uid()?).filter(|_| here);
+        let (address, link) = if let Some(attached) = attached {
+            (attached.address, Some(attached.link))
+        } else {
+            let address = told()?;
+            (address, self.routes.get(&address).filter(|_| here).cloned())
         };
         // Without a link here it would count as one of another node.
         if here && link.is_none() {

@@ -47,8 +47,8 @@ pub(super) async fn keep(world: &World, readiness: &Readiness) -> anyhow::Result
         }
         loop {
             tokio::select! {
-                changed = changes.changed() => {
-                    changed.context("nobody watches any more")?;
+                watched = changes.changed() => {
+                    watched.context("nobody watches any more")?;
                     tokio::time::sleep(GATHER).await;
                     break;
                 }

@@ -71,8 +71,8 @@ pub fn routes() -> HashMap<Ipv4Addr, Link> {
 }
 
 /// Interface, destination and mask are the first, second and eighth word; numbers are as they lie in memory.
-fn host_route(line: &str) -> Option<(Ipv4Addr, Link)> {
-    let words: Vec<&str> = line.split_whitespace().collect();
+fn host_route(text: &str) -> Option<(Ipv4Addr, Link)> {
+    let words: Vec<&str> = text.split_whitespace().collect();
     let (link, destination, mask) = (words.first()?, words.get(1)?, words.get(7)?);
     if *mask != "FFFFFFFF" {
         return None;
@@ -87,10 +87,10 @@ mod tests {
 
     #[test]
     fn only_routes_of_one_address_are_read() {
-        let line = "veth1a2b\t0500000A\t00000000\t0005\t0\t0\t0\tFFFFFFFF\t0\t0\t0";
+        let text = "veth1a2b\t0500000A\t00000000\t0005\t0\t0\t0\tFFFFFFFF\t0\t0\t0";
         let link = Link::new("veth1a2b").unwrap();
-        assert_eq!(host_route(line), Some((Ipv4Addr::new(10, 0, 0, 5), link)));
-        assert_eq!(host_route(&line.replace("FFFFFFFF", "00FFFFFF")), None);
+        assert_eq!(host_route(text), Some((Ipv4Addr::new(10, 0, 0, 5), link)));
+        assert_eq!(host_route(&text.replace("FFFFFFFF", "00FFFFFF")), None);
         assert_eq!(host_route("Iface\tDestination\tGateway"), None);
     }
 

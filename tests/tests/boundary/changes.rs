@@ -6,10 +6,10 @@ use yunting_plan::boundary::table::Table;
 use super::site::facts;
 use super::world::{World, named};
 
-/// A small generator of choices, the same in each run.
-fn dice(state: &mut u64) -> u64 {
+/// Once in so many times, by a small generator of choices that is the same in each run.
+fn once_in(times: u64, state: &mut u64) -> bool {
     *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-    *state >> 33
+    (*state >> 33).is_multiple_of(times)
 }
 
 #[test]
@@ -21,10 +21,10 @@ fn a_change_leads_to_what_the_whole_would_be() {
     let mut seed = 7;
     for round in 0..30 {
         let mut next = all.clone();
-        next.pods.retain(|_| dice(&mut seed) % 3 > 0);
-        next.vdcs[0].egress.retain(|_| dice(&mut seed) % 2 > 0);
-        next.vdcs[1].portal = dice(&mut seed) % 2 > 0;
-        if dice(&mut seed) % 4 == 0 {
+        next.pods.retain(|_| !once_in(3, &mut seed));
+        next.vdcs[0].egress.retain(|_| !once_in(2, &mut seed));
+        next.vdcs[1].portal = !once_in(2, &mut seed);
+        if once_in(4, &mut seed) {
             next.halls.pop();
         }
         let text = ruleset::change(&Table::of(&now), &Table::of(&next)).unwrap_or_default();

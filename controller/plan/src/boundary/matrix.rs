@@ -61,22 +61,22 @@ impl<'a> Matrix<'a> {
 
 fn between(from: Seen<'_>, to: Seen<'_>, port: u16) -> bool {
     match (from, to) {
-        (Seen::Unknown, _) | (_, Seen::Unknown) => false,
         (Seen::Platform(_), Seen::Platform(_)) => true,
         (Seen::Platform(Platform::Gateway), Seen::Component(vdc, _, c)) => {
             vdc.portal && c.spec.zone == Zone::Portal && c.spec.ports.iter().any(|p| p.port == port)
         }
-        (Seen::Platform(_), _) => false,
-        // But for names.
-        (_, Seen::Platform(_)) => false,
         (Seen::Direct(one), Seen::Direct(other)) => one.owner.uid == other.owner.uid,
-        (Seen::Component(_, hall, caller), Seen::Component(_, other, called)) => {
+        (Seen::Component(_, hall, asks), Seen::Component(_, other, called)) => {
             let called_at = hall.components.iter().position(|c| c.name == called.name);
             hall.uid == other.uid
-                && called_at.is_some_and(|i| caller.calls.contains(&i))
+                && called_at.is_some_and(|i| asks.calls.contains(&i))
                 && called.spec.ports.iter().any(|p| p.port == port)
         }
-        (Seen::Direct(_), Seen::Component(..)) | (Seen::Component(..), Seen::Direct(_)) => false,
+        // Names are asked for by everybody: see `names`.
+        (Seen::Unknown | Seen::Platform(_), _)
+        | (_, Seen::Unknown | Seen::Platform(_))
+        | (Seen::Direct(_), Seen::Component(..))
+        | (Seen::Component(..), Seen::Direct(_)) => false,
     }
 }
 
