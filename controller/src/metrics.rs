@@ -7,7 +7,8 @@ use prometheus::{
 /// Counters of one process, on a registry of its own.
 pub struct Metrics {
     registry: Registry,
-    /// Reconciles by controller and result (`ok`, or an error's label).
+    /// Reconciles by controller and result (`ok`, or an error's label). Of a node's controller `attach` (the CNI plugin's
+    /// questions) and `boundary` (the kernel's table brought up to date).
     pub reconciles: IntCounterVec,
     /// Time of a reconcile by controller.
     pub duration: HistogramVec,

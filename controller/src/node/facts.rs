@@ -164,4 +164,15 @@ mod tests {
         .unwrap();
         assert!(probes(&none).is_empty());
     }
+
+    #[test]
+    fn a_dns_is_asked_where_it_says_that_it_answers() {
+        let container: Container = serde_json::from_value(json!({"name": "c", "ports": [
+            {"name": "dns", "containerPort": 1053, "protocol": "UDP"},
+            {"name": "dns-tcp", "containerPort": 1053},
+            {"name": "metrics", "containerPort": 9153},
+        ]}))
+        .unwrap();
+        assert_eq!(names(&container), BTreeSet::from([1053]));
+    }
 }

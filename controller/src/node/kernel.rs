@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
+use tokio::time::Instant;
 use yunting_plan::boundary::ruleset;
 use yunting_plan::boundary::table::Table;
 
@@ -28,8 +29,11 @@ pub(super) async fn keep(world: &World, readiness: &Readiness) -> anyhow::Result
     let mut stands: Option<Stands> = None;
     loop {
         let number = *changes.borrow_and_update();
+        let since = Instant::now();
         let table = Table::of(&world.facts());
-        match bring(stands.take(), table).await {
+        let brought = bring(stands.take(), table).await;
+        world.count("boundary", since, brought.is_ok());
+        match brought {
             Ok(now) => {
                 stands = Some(now);
                 world.changes.done(number);

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::time::Instant;
 use yunting_plan::boundary::Link;
 
 use kube::ResourceExt;
@@ -48,10 +49,12 @@ async fn answer(world: Arc<World>, mut stream: UnixStream) {
     let asked = read.map_err(|e| e.to_string()).and_then(|_| {
         serde_json::from_str::<Ask>(&line).map_err(|e| format!("the question is not understood: {e}"))
     });
+    let since = Instant::now();
     let done = match asked {
         Ok(ask) => act(&world, ask).await,
         Err(why) => Err(why),
     };
+    world.count("attach", since, done.is_ok());
     if let Err(why) = &done {
         tracing::warn!(why, "a pod was not attached");
     }

@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::runtime::watcher;
 use kube::{Api, Client};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use yunting_crds::SliceRecord;
 use yunting_plan::boundary::{Facts, Link};
@@ -33,6 +34,7 @@ pub(super) struct World {
     pub(super) nodes: Cache<Node>,
     pub(super) links: Links,
     pub(super) changes: Changes,
+    metrics: Arc<Metrics>,
 }
 
 /// Counts what has changed, and how much of it the kernel has.
@@ -89,6 +91,13 @@ impl Changes {
 }
 
 impl World {
+    /// Counts what was done and how long it took.
+    pub(super) fn count(&self, what: &str, since: Instant, done: bool) {
+        let result = if done { "ok" } else { "failed" };
+        self.metrics.reconciles.with_label_values(&[what, result]).inc();
+        self.metrics.duration.with_label_values(&[what]).observe(since.elapsed().as_secs_f64());
+    }
+
     /// What the plan decides upon.
     pub(super) fn facts(&self) -> Facts {
         let seen = Seen {
@@ -124,6 +133,7 @@ impl World {
             nodes: watches.all(),
             links: Links::default(),
             changes,
+            metrics: metrics.clone(),
         };
         world.records.ready().await;
         world.pods.ready().await;
