@@ -6,7 +6,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 LAB := $(TARGET)/debug/yunting-lab
 
 .DEFAULT_GOAL := help
-.PHONY: help build gate demo demo-down check test soak mutants bench-provision generate deny lab-up lab-down lab-status
+.PHONY: help build gate bench-node demo demo-down check test soak mutants bench-provision generate deny lab-up lab-down lab-status
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,10 @@ generate: ## write anew what is generated: CRDs, samples
 
 gate: ## build the gate's BPF program anew (Debian's clang 14 and llvm, libbpf-dev)
 	cd controller/src/node/gate && clang -O2 -g -target bpf -I/usr/include/$$(uname -m)-linux-gnu -fdebug-compilation-dir=. -c gate.bpf.c -o gate.bpf.o && llvm-strip -g gate.bpf.o && sha256sum gate.bpf.c > gate.bpf.o.source
+
+bench-node: ## what boundary and gate cost on a node, as ratios; ARGS="--turns 15" (root)
+	$(CARGO) build --locked --release --workspace --bin yunting-bench-node
+	$(TARGET)/release/yunting-bench-node $(ARGS)
 
 deny: ## licences, advisories and sources of dependencies (needs cargo-deny)
 	$(CARGO) deny --locked check

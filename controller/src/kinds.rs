@@ -3,7 +3,7 @@
 use kube::{Resource, ResourceExt};
 use serde_json::{Value, json};
 use yunting_crds::{
-    Bureau, Hall, HallSlice, Site, SiteReport, SliceRecord, VdcSlice, VirtualDataCenter, labels,
+    Bureau, Hall, HallSlice, NodeReport, Site, SiteReport, SliceRecord, VdcSlice, VirtualDataCenter, labels,
 };
 use yunting_plan::object::{ApiKind, Object};
 
@@ -34,6 +34,7 @@ ours! {
     Site "sites" false, SiteReport "sitereports" true, Bureau "bureaus" false,
     VirtualDataCenter "virtualdatacenters" true, VdcSlice "vdcslices" true,
     Hall "halls" true, HallSlice "hallslices" true, SliceRecord "slicerecords" false,
+    NodeReport "nodereports" false,
 }
 
 /// The kind as the writer takes it.

@@ -1,6 +1,6 @@
 //! Command line of the controllers: role, kubeconfigs, identity. Everything else is in the library.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -50,7 +50,8 @@ enum Role {
         #[arg(long, default_value = "127.0.0.1:9092")]
         listen: SocketAddr,
     },
-    /// Keeps the network boundary of one node. Runs in the node's network namespace with CAP_NET_ADMIN; nft has to be there.
+    /// Keeps the network boundary of one node. Runs in the node's network namespace, with CAP_NET_ADMIN for
+    /// nftables and CAP_SYS_ADMIN to enter the network namespaces of pods, which its prober does; nft has to be there.
     Node {
         /// Name of the Node.
         #[arg(long, env = "YUNTING_NODE")]
@@ -67,6 +68,10 @@ enum Role {
         /// A namespace of the platform, whose pods belong to no VDC.
         #[arg(long = "platform", default_values = ["kube-system", "yunting-gateway", "yunting-system"])]
         platform: Vec<String>,
+        /// An end besides pods and nodes that no VDC reaches unless it declares it, such as an API server or the metadata
+        /// service; the prober tries it.
+        #[arg(long = "beyond")]
+        beyond: Vec<SocketAddrV4>,
         /// Where the CNI plugin asks.
         #[arg(long, default_value = node::cni::SOCKET)]
         socket: PathBuf,
@@ -113,8 +118,9 @@ async fn run(role: Role) -> anyhow::Result<()> {
         Role::Site { site, hub_kubeconfig, site_kubeconfig, listen } => {
             site::run(site::Options { site, hub_kubeconfig, site_kubeconfig, listen }).await
         }
-        Role::Node { node, kubeconfig, outer, inside, platform, socket, listen } => {
-            node::run(node::Options { node, kubeconfig, outer, inside, platform, socket, listen }).await
+        Role::Node { node, kubeconfig, outer, inside, platform, beyond, socket, listen } => {
+            node::run(node::Options { node, kubeconfig, outer, inside, platform, beyond, socket, listen })
+                .await
         }
     }
 }

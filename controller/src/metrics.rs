@@ -28,6 +28,8 @@ pub struct Metrics {
     pub swept: IntCounterVec,
     /// Records of a site without a slice at the hub.
     pub lost_records: IntGauge,
+    /// VDCs of which a probe on this node has shown that they are not closed.
+    pub open_vdcs: IntGauge,
 }
 
 impl Metrics {
@@ -73,6 +75,10 @@ impl Metrics {
                 "yunting_lost_records",
                 "Records of the site without a slice at the hub",
             )?,
+            open_vdcs: IntGauge::new(
+                "yunting_open_vdcs",
+                "VDCs of which a probe on this node has shown that they are not closed",
+            )?,
         };
         metrics.register()?;
         Ok(metrics)
@@ -88,7 +94,8 @@ impl Metrics {
         self.registry.register(Box::new(self.leader.clone()))?;
         self.registry.register(Box::new(self.switches.clone()))?;
         self.registry.register(Box::new(self.swept.clone()))?;
-        self.registry.register(Box::new(self.lost_records.clone()))
+        self.registry.register(Box::new(self.lost_records.clone()))?;
+        self.registry.register(Box::new(self.open_vdcs.clone()))
     }
 
     /// The text that `/metrics` answers.

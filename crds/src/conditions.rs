@@ -52,6 +52,8 @@ pub mod reason {
     pub const VERIFIED: &str = "Verified";
     /// Objects exist; no probe showed their effect.
     pub const CONFIGURED: &str = "Configured";
+    /// A probe showed that it does not hold.
+    pub const BROKEN: &str = "Broken";
     /// Nothing at the site enforces it.
     pub const PROVIDER_MISSING: &str = "ProviderMissing";
     /// The site's beat is stale: nothing is known about now.

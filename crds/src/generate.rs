@@ -8,7 +8,8 @@ use serde_json::json;
 
 use crate::conditions::{READY, reason};
 use crate::{
-    Bureau, Hall, HallSlice, Site, SiteReport, SliceRecord, VdcSlice, VdcTemplate, VirtualDataCenter,
+    Bureau, Hall, HallSlice, NodeReport, Site, SiteReport, SliceRecord, VdcSlice, VdcTemplate,
+    VirtualDataCenter,
 };
 
 /// Where a CRD is installed.
@@ -34,6 +35,7 @@ pub fn all() -> Vec<(Place, CustomResourceDefinition)> {
     ];
     let mut all: Vec<_> = hub.into_iter().map(|crd| (Place::Hub, finish(crd))).collect();
     all.push((Place::Site, finish(SliceRecord::crd())));
+    all.push((Place::Site, finish(NodeReport::crd())));
     all
 }
 

@@ -94,6 +94,7 @@ fn typed(kind: &str, object: &Value) -> Result<Value, serde_json::Error> {
         "Hall" => through::<yunting_crds::Hall>(object),
         "HallSlice" => through::<yunting_crds::HallSlice>(object),
         "SliceRecord" => through::<yunting_crds::SliceRecord>(object),
+        "NodeReport" => through::<yunting_crds::NodeReport>(object),
         other => panic!("no type for {other}"),
     }
 }

@@ -6,5 +6,6 @@ pub mod apiserver;
 pub mod demo;
 pub mod mutations;
 pub mod netns;
+pub mod node;
 pub mod plane;
 pub mod pods;

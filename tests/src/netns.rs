@@ -1,16 +1,19 @@
 //! Doing things as one who sits in a network namespace: a pod, a node, the world outside.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, ensure};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use yunting_lab::power;
+use yunting_lab::spec::{Lab, Site, WAN_GATEWAY};
 
 /// Time after which a connection that got no answer counts as dropped. In one machine an answer takes microseconds.
 pub const DROPPED: Duration = Duration::from_millis(700);
@@ -45,6 +48,36 @@ pub fn within<T: Send + 'static>(
 /// When the namespace cannot be entered or the thread panicked.
 pub fn run<T: Send + 'static>(netns: &Path, act: impl FnOnce() -> T + Send + 'static) -> anyhow::Result<T> {
     within(netns, act)?.join().map_err(|_| anyhow!("what was done in {} ended early", netns.display()))
+}
+
+/// The network namespaces of a site's pods, by address.
+///
+/// # Errors
+/// When the site has no power or its namespaces cannot be listed.
+pub fn of_pods(lab: &Lab, site: &Site) -> anyhow::Result<HashMap<Ipv4Addr, PathBuf>> {
+    let init = power::first_process(lab, site)?;
+    let place = ["/proc", &init.to_string(), "root", "run", "netns"].iter().collect::<PathBuf>();
+    let files = std::fs::read_dir(&place).with_context(|| format!("cannot list {}", place.display()))?;
+    let mut found = HashMap::new();
+    for file in files {
+        let path = file?.path();
+        // One that goes away meanwhile is nobody's.
+        if let Ok(Some(address)) = run(&path, own_address) {
+            found.insert(address, path);
+        }
+    }
+    Ok(found)
+}
+
+/// The address that somebody here sends from.
+fn own_address() -> Option<Ipv4Addr> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+    // Nothing is sent: the kernel chooses a route and an address.
+    socket.connect((WAN_GATEWAY, 9)).ok()?;
+    match socket.local_addr().ok()?.ip() {
+        IpAddr::V4(address) => Some(address),
+        IpAddr::V6(_) => None,
+    }
 }
 
 /// Asks each of these at once.

@@ -16,6 +16,8 @@ mod hub;
 mod hub_fixtures;
 #[path = "policies/hub_members.rs"]
 mod hub_members;
+#[path = "policies/nodes.rs"]
+mod nodes;
 #[path = "policies/objects.rs"]
 mod objects;
 #[path = "policies/rights.rs"]
@@ -49,7 +51,7 @@ async fn a_site_refuses_what_it_must_and_nothing_else() {
     install(&server, Place::Crds("site")).await;
     apply(&server, site_fixtures::objects()).await;
     install(&server, Place::Manifests("site")).await;
-    let cases = site::cases().into_iter().chain(workloads::cases()).collect();
+    let cases = site::cases().into_iter().chain(workloads::cases()).chain(nodes::cases()).collect();
     Table::new(cases).check(&server, "site").await;
 }
 

@@ -1,8 +1,8 @@
 //! The network boundary of a node: which pod may reach what, as the elements of the few sets that the kernel's table
 //! holds.
 //!
-//! Owns: what a pod counts as ([`class`]), who may reach whom ([`table`], and said plainly in [`matrix`]), and the text
-//! that the kernel is given ([`ruleset`]). It is computed from the site's own records, not from its NetworkPolicies, so that it holds where
+//! Owns: what a pod counts as ([`class`]), who may reach whom ([`table`], and said plainly in [`matrix`]), what is tried to
+//! see that it holds ([`ways`]), and the text that the kernel is given ([`ruleset`]). It is computed from the site's own records, not from its NetworkPolicies, so that it holds where
 //! nobody enforces those, and an error in one is not an error in both.
 //! Must never: open anything that no record declares. What is not known has no network.
 
@@ -12,10 +12,13 @@ pub mod ruleset;
 pub mod table;
 #[cfg(test)]
 mod tests;
+pub mod ways;
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::Ipv4Addr;
+
+use serde::{Deserialize, Serialize};
 
 use crate::hall::ValidHallSlice;
 use crate::vdc::ValidVdcSlice;
@@ -85,8 +88,23 @@ pub struct Node {
 }
 
 /// Name of a network interface.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Link(String);
+
+impl TryFrom<String> for Link {
+    type Error = InvalidLink;
+
+    fn try_from(name: String) -> Result<Self, InvalidLink> {
+        Self::new(&name)
+    }
+}
+
+impl From<Link> for String {
+    fn from(link: Link) -> Self {
+        link.0
+    }
+}
 
 /// A text that no interface is called.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

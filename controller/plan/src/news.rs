@@ -2,7 +2,9 @@
 //! an Event says that they changed, and is written only where somebody would want to know.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use yunting_crds::conditions::{HUB_BELIEVED, PLACED, READY, SCHEDULED, State, find, reason, state_of};
+use yunting_crds::conditions::{
+    HUB_BELIEVED, NETWORK_ISOLATED, PLACED, READY, SCHEDULED, State, find, reason, state_of,
+};
 
 /// One piece of news.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +32,22 @@ const ORDINARY: [&str; 6] = [
 pub fn news(before: &[Condition], after: &[Condition]) -> Vec<News> {
     let places = [SCHEDULED, PLACED].into_iter().filter_map(|type_| placed(before, after, type_));
     let turns = [READY, HUB_BELIEVED].into_iter().filter_map(|type_| turned(before, after, type_));
-    places.chain(turns).collect()
+    places.chain(turns).chain(broken(before, after)).collect()
+}
+
+/// Isolation that probes have shown not to hold, and that it holds again. That nothing proves it is told by its condition.
+fn broken(before: &[Condition], after: &[Condition]) -> Option<News> {
+    let is = |all: &[Condition]| find(all, NETWORK_ISOLATED).is_some_and(|c| c.reason == reason::BROKEN);
+    let now = find(after, NETWORK_ISOLATED)?;
+    match (is(before), is(after)) {
+        (false, true) => {
+            Some(News { warning: true, reason: "IsolationBroken".to_owned(), note: now.message.clone() })
+        }
+        (true, false) if now.status == "True" => {
+            Some(News { warning: false, reason: NETWORK_ISOLATED.to_owned(), note: now.message.clone() })
+        }
+        _ => None,
+    }
 }
 
 /// A place that was found or has changed. That none was found is told by `Ready`, with the same words.

@@ -98,6 +98,7 @@ fn known(text: &str) -> &'static str {
         reason::IN_PROGRESS,
         reason::VERIFIED,
         reason::CONFIGURED,
+        reason::BROKEN,
         reason::PROVIDER_MISSING,
         reason::SITE_SILENT,
         reason::NOT_OBSERVED,

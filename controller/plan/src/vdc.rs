@@ -6,6 +6,7 @@
 pub mod access;
 pub mod admission;
 pub mod cidr;
+pub mod isolation;
 pub mod namespace;
 pub mod network;
 pub mod quota;

@@ -38,6 +38,8 @@ pub enum Ask {
         address: Ipv4Addr,
         /// The node's end of its link.
         link: String,
+        /// Where its network namespace is.
+        netns: PathBuf,
     },
     /// A sandbox is taken down; said again and again until it is.
     Del {
@@ -130,7 +132,8 @@ fn run(variable: &dyn Fn(&str) -> String, input: &str, ask: Asks<'_>) -> Result<
                 || Refusal::new(4, "CNI_ARGS names no pod: K8S_POD_NAMESPACE, K8S_POD_NAME and K8S_POD_UID");
             let (namespace, name) = namespace.zip(name).ok_or_else(missing)?;
             let uid = pod("K8S_POD_UID").ok_or_else(missing)?;
-            ask(&socket, &Ask::Add { container, namespace, name, uid, address, link })?;
+            let netns = variable("CNI_NETNS").into();
+            ask(&socket, &Ask::Add { container, namespace, name, uid, address, link, netns })?;
             Ok(result.to_string())
         }
         "DEL" => {
@@ -221,6 +224,7 @@ mod tests {
             "CNI_COMMAND" => command.to_owned(),
             "CNI_CONTAINERID" => "c1".to_owned(),
             "CNI_ARGS" => args.to_owned(),
+            "CNI_NETNS" => "/run/netns/cni-1".to_owned(),
             _ => String::new(),
         };
         let ask = |_: &std::path::Path, ask: &Ask| {
@@ -242,6 +246,7 @@ mod tests {
             uid: "u1".to_owned(),
             address: Ipv4Addr::new(10, 11, 0, 5),
             link: "vetha1b2c3d4".to_owned(),
+            netns: "/run/netns/cni-1".into(),
         };
         assert_eq!(asked, [add]);
     }

@@ -56,6 +56,11 @@ pub(super) async fn keep(world: &World, readiness: &Readiness) -> anyhow::Result
                     tokio::time::sleep(GATHER).await;
                     break;
                 }
+                () = world.renew.notified() => {
+                    tracing::error!("a probe has passed that must not; the boundary is put back whole");
+                    stands = None;
+                    break;
+                }
                 _ = look.tick() => {
                     let here = chains().await;
                     if stands.as_ref().is_none_or(|s| here.as_ref().ok() != Some(&s.chains)) {

@@ -1,17 +1,20 @@
-//! Which pod of this node has which address behind which link: what the CNI plugin has handed over since this process
-//! began, and for all others the route that leads to the address.
+//! Which pod of this node has which address behind which link: what the CNI plugin has handed over, and
+//! for all others the route that leads to the address.
 
 use std::collections::HashMap;
+use std::io;
 use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use serde::{Deserialize, Serialize};
 use yunting_plan::boundary::Link;
 
 /// The routes of the thread's network namespace, as text.
 const ROUTES: &str = "/proc/thread-self/net/route";
 
 /// A pod as the CNI plugin names it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct PodName {
     /// Its namespace.
     pub namespace: String,
@@ -20,7 +23,7 @@ pub struct PodName {
 }
 
 /// What the plugin handed over of a pod.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attached {
     /// Of the sandbox: one that is taken down late takes nothing from its successor.
     pub container: String,
@@ -30,34 +33,88 @@ pub struct Attached {
     pub address: Ipv4Addr,
     /// The node's end of its link.
     pub link: Link,
+    /// Where its network namespace is.
+    pub netns: PathBuf,
 }
 
-/// Pods that were attached.
-#[derive(Default)]
-pub(super) struct Links(Mutex<HashMap<PodName, Attached>>);
+/// A pod that was attached, as it is kept for the process after this one.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    pod: PodName,
+    attached: Attached,
+}
+
+/// Pods that were attached; each is kept in a file until it is taken back, so that a start anew knows them.
+pub(super) struct Links {
+    all: Mutex<HashMap<PodName, Attached>>,
+    files: PathBuf,
+}
 
 impl Links {
+    /// Those that are kept in this directory, which is made where it is missing.
+    pub(super) fn open(files: &Path) -> io::Result<Self> {
+        std::fs::create_dir_all(files)?;
+        let mut all = HashMap::new();
+        for file in std::fs::read_dir(files)? {
+            let path = file?.path();
+            match std::fs::read(&path).map(|text| serde_json::from_slice::<Kept>(&text)) {
+                Ok(Ok(kept)) => {
+                    all.insert(kept.pod, kept.attached);
+                }
+                // Half a file is of a pod whose plugin has had no answer; it asks again.
+                why => {
+                    let why = why.map(Result::err);
+                    tracing::warn!(file = %path.display(), ?why, "a pod's file is not understood");
+                }
+            }
+        }
+        Ok(Self { all: Mutex::new(all), files: files.to_owned() })
+    }
+
     fn all(&self) -> MutexGuard<'_, HashMap<PodName, Attached>> {
         // Nothing panics while it is held, so a poisoned lock still holds a whole map.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A pod was attached.
-    pub(super) fn add(&self, pod: PodName, attached: Attached) {
-        self.all().insert(pod, attached);
+    pub(super) fn add(&self, pod: PodName, attached: Attached) -> io::Result<()> {
+        let place = self.file(&attached.container)?;
+        let kept = Kept { pod, attached };
+        std::fs::write(&place, serde_json::to_vec(&kept)?)?;
+        self.all().insert(kept.pod, kept.attached);
+        Ok(())
     }
 
     /// A sandbox is taken down; asked for again and again until it is.
-    pub(super) fn remove(&self, pod: &PodName, container: &str) {
+    pub(super) fn remove(&self, pod: &PodName, container: &str) -> io::Result<()> {
+        match std::fs::remove_file(self.file(container)?) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => (),
+        }
         let mut all = self.all();
         if all.get(pod).is_some_and(|a| a.container == container) {
             all.remove(pod);
         }
+        Ok(())
     }
 
     /// What was handed over of a pod.
     pub(super) fn of(&self, pod: &PodName, uid: &str) -> Option<Attached> {
         self.all().get(pod).filter(|a| a.uid == uid).cloned()
+    }
+
+    /// The network namespace of the pod that has an address.
+    pub(super) fn netns(&self, address: Ipv4Addr) -> Option<PathBuf> {
+        self.all().values().find(|a| a.address == address).map(|a| a.netns.clone())
+    }
+
+    /// A container's name is the runtime's, and no path.
+    fn file(&self, container: &str) -> io::Result<PathBuf> {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_".contains(&b);
+        if container.is_empty() || container.len() > 128 || !container.bytes().all(plain) {
+            return Err(io::Error::other(format!("{container:?} is no container's name")));
+        }
+        Ok(self.files.join(container))
     }
 }
 
@@ -96,19 +153,27 @@ mod tests {
 
     #[test]
     fn a_sandbox_that_is_taken_down_late_takes_nothing_from_its_successor() {
-        let links = Links::default();
+        let files = tempfile::tempdir().unwrap();
+        let links = Links::open(files.path()).unwrap();
         let pod = PodName { namespace: "n".to_owned(), name: "p".to_owned() };
         let attached = |container: &str| Attached {
             container: container.to_owned(),
             uid: "u".to_owned(),
             address: Ipv4Addr::LOCALHOST,
             link: Link::new("veth0").unwrap(),
+            netns: "/run/netns/n".into(),
         };
-        links.add(pod.clone(), attached("new"));
-        links.remove(&pod, "old");
+        links.add(pod.clone(), attached("new")).unwrap();
+        links.remove(&pod, "old").unwrap();
         assert_eq!(links.of(&pod, "u"), Some(attached("new")));
         assert_eq!(links.of(&pod, "another"), None);
-        links.remove(&pod, "new");
+        // A start anew knows it.
+        let links = Links::open(files.path()).unwrap();
+        assert_eq!(links.of(&pod, "u"), Some(attached("new")));
+        assert_eq!(links.netns(Ipv4Addr::LOCALHOST), Some("/run/netns/n".into()));
+        links.remove(&pod, "new").unwrap();
         assert_eq!(links.of(&pod, "u"), None);
+        assert_eq!(Links::open(files.path()).unwrap().of(&pod, "u"), None);
+        assert!(links.remove(&pod, "../escape").is_err());
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! `links` knows which pod has which address on which link, by the CNI plugin ([`cni`], served by `server`) or by the
 //! node's routes; `facts` turns what is seen into what the plan decides upon; `kernel` brings the plan's table into the
-//! kernel and sees that it stays there. It writes nothing to an API server but the condition of its own Node.
+//! kernel and sees that it stays there. `prober` looks from inside pods whether that holds. It
+//! writes nothing to an API server but its own `NodeReport`.
 //!
 //! A restart opens no hole: the table stays in the kernel, and the new process replaces it whole, in one transaction,
 //! once it has seen everything.
@@ -12,10 +13,12 @@ pub mod facts;
 pub mod gate;
 mod kernel;
 pub mod links;
+mod probe;
+mod prober;
 mod server;
 mod world;
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -24,10 +27,12 @@ use tokio_util::sync::CancellationToken;
 use yunting_plan::boundary::Link;
 use yunting_plan::vdc::cidr::Network;
 
+use crate::context::Context;
 use crate::hub_client::Servers;
 use crate::metrics::Metrics;
 use crate::ops::{self, Readiness};
 use crate::watchdog;
+use crate::writer::Writer;
 use world::World;
 
 /// How a node's controller is started.
@@ -42,6 +47,8 @@ pub struct Options {
     pub inside: Vec<Network>,
     /// Namespaces of the platform.
     pub platform: Vec<String>,
+    /// Ends besides pods and nodes that a VDC's pods must not reach unless it declares them: they are tried.
+    pub beyond: Vec<SocketAddrV4>,
     /// Where the CNI plugin asks.
     pub socket: PathBuf,
     /// Address of metrics and health.
@@ -59,9 +66,12 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let listen = options.listen;
     let serve = tokio::spawn(ops::serve(listen, metrics.clone(), readiness.clone(), stop.clone()));
     tokio::spawn(watchdog::watch_over(watchdogs, metrics.clone()));
-    let world = Arc::new(World::start(&options, &own.client, &metrics, &stop).await);
+    let world = Arc::new(World::start(&options, &own.client, &metrics, &stop).await?);
     tracing::info!("caches of the node are filled");
+    let (writer, context) = (Writer::new(own.client.clone(), metrics.clone()), Context::new(metrics.clone()));
+    let beyond: Vec<_> = options.beyond.iter().map(|a| (*a.ip(), a.port())).collect();
     tokio::select! {
+        () = prober::keep(&world, &beyond, &writer, &context) => Ok(()),
         ended = kernel::keep(&world, &readiness) => ended,
         ended = server::serve(world.clone(), &options.socket) => ended,
         served = serve => served?.with_context(|| format!("cannot serve on {listen}")),

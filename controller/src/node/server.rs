@@ -65,15 +65,17 @@ async fn answer(world: Arc<World>, mut stream: UnixStream) {
 
 async fn act(world: &World, ask: Ask) -> Result<(), String> {
     match ask {
-        Ask::Add { container, namespace, name, uid, address, link } => {
+        Ask::Add { container, namespace, name, uid, address, link, netns } => {
             let link = Link::new(&link).map_err(|e| chain(&e))?;
             let pod = PodName { namespace, name };
-            world.links.add(pod.clone(), Attached { container, uid: uid.clone(), address, link });
+            let attached = Attached { container, uid: uid.clone(), address, link, netns };
+            world.links.add(pod.clone(), attached).map_err(|e| format!("the pod cannot be kept: {e}"))?;
             let number = shown(world, &pod, &uid).await?;
             carried_out(world, number).await
         }
         Ask::Del { container, namespace, name } => {
-            world.links.remove(&PodName { namespace, name }, &container);
+            let removed = world.links.remove(&PodName { namespace, name }, &container);
+            removed.map_err(|e| format!("the pod cannot be forgotten: {e}"))?;
             carried_out(world, world.changes.touch()).await
         }
     }

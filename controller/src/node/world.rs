@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use anyhow::Context as _;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::runtime::watcher;
 use kube::{Api, Client};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use yunting_crds::SliceRecord;
@@ -34,6 +35,8 @@ pub(super) struct World {
     pub(super) nodes: Cache<Node>,
     pub(super) links: Links,
     pub(super) changes: Changes,
+    /// The kernel's table may not be what it was made: it is put back whole.
+    pub(super) renew: Notify,
     metrics: Arc<Metrics>,
 }
 
@@ -120,8 +123,10 @@ impl World {
         client: &Client,
         metrics: &Arc<Metrics>,
         stop: &CancellationToken,
-    ) -> Self {
+    ) -> anyhow::Result<Self> {
         let changes = Changes::default();
+        // Beside the socket: both are gone after a boot, and so are the pods.
+        let files = options.socket.with_file_name("pods");
         let watches = Watches { client, metrics, stop, seen: &changes.seen };
         let world = Self {
             node: options.node.clone(),
@@ -131,15 +136,16 @@ impl World {
             records: watches.all(),
             pods: watches.all(),
             nodes: watches.all(),
-            links: Links::default(),
+            links: Links::open(&files).with_context(|| files.display().to_string())?,
             changes,
+            renew: Notify::new(),
             metrics: metrics.clone(),
         };
         world.records.ready().await;
         world.pods.ready().await;
         world.nodes.ready().await;
         world.changes.touch();
-        world
+        Ok(world)
     }
 }
 

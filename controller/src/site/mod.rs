@@ -6,6 +6,7 @@
 mod door;
 mod ensure;
 mod hall;
+mod isolation;
 mod memory;
 mod mirror;
 mod orphans;
@@ -178,5 +179,6 @@ async fn run_queues(world: Arc<World>, queues: Queues, stop: &CancellationToken)
         () = report::beat::beat(world.clone()) => (),
         () = report::canary::watch_over(world.clone()) => (),
         () = door::watch_over(world.clone()) => (),
+        () = isolation::watch_over(world.clone()) => (),
     }
 }

@@ -22,12 +22,13 @@ use kube::runtime::watcher;
 use kube::{Api, Client, ResourceExt};
 use tokio_util::sync::CancellationToken;
 use yunting_crds::names::{SiteName, SliceKind, slice};
-use yunting_crds::{HallSlice, SliceRecord, VdcSlice, labels};
+use yunting_crds::{HallSlice, NodeReport, SliceRecord, VdcSlice, labels};
 use yunting_plan::hall::door::{GATEWAY, gateway_key};
 use yunting_plan::hall::route::HTTP_ROUTE;
 use yunting_plan::object::{ApiKind, api_kind};
 
 use super::door::Doors;
+use super::isolation::Words;
 use super::memory::Memory;
 use super::outbox::Outbox;
 use super::report::canary::Canary;
@@ -89,6 +90,11 @@ impl Wakers {
         self.report.wake_after(Name(String::new()), GATHER_REPORT);
     }
 
+    /// By uid of the VDC: it is worked on again.
+    pub(super) fn vdc(&self, uid: &str) {
+        self.vdcs.wake(Name(uid.to_owned()));
+    }
+
     /// By name of a slice or record: the VDC or hall it is about.
     pub(super) fn about(&self, name: &str) {
         if let Some(uid) = name.strip_prefix("vdc-") {
@@ -144,6 +150,8 @@ pub(super) struct World {
     pub(super) children: Children,
     pub(super) nodes: Cache<Node>,
     pub(super) storage_classes: Cache<StorageClass>,
+    /// What nodes have seen of the isolation of VDCs.
+    pub(super) words: Arc<Words>,
     /// Whether the site's API servers enforce Yunting's policies.
     pub(super) canary: Arc<Canary>,
     /// What was just written and may not have come back yet.
@@ -311,6 +319,7 @@ impl World {
             move |_: &StorageClass| w.report()
         });
         watch_policies(&at_site, &canary);
+        let words = watch_nodes(&at_site, w);
         tokio::spawn(hub_heard(w.clone(), records.clone(), vdc_slices.clone(), hall_slices.clone()));
         records.ready().await;
         children.ready().await;
@@ -330,6 +339,7 @@ impl World {
             children,
             nodes,
             storage_classes,
+            words,
             canary,
             memory,
             doors: Doors::default(),
@@ -390,6 +400,14 @@ fn tally(w: Wakers, usage: Arc<Usage>) -> Tally {
             w.sweep.wake_after(Name(namespace), GATHER_USE);
         }
     })
+}
+
+/// What nodes say; the cache is kept alive by its task.
+fn watch_nodes(at_site: &Starter<'_>, w: &Wakers) -> Arc<Words> {
+    let words = Arc::new(Words::default());
+    let (heard, context, w) = (words.clone(), at_site.context.clone(), w.clone());
+    let _: Cache<NodeReport> = at_site.cluster(move |r: &NodeReport| heard.seen(r, &context, &w));
+    words
 }
 
 /// Only that they change matters; the caches are kept alive by their tasks.

@@ -8,6 +8,7 @@ pub mod clients;
 pub mod floor;
 pub mod growth;
 pub mod latency;
+pub mod node;
 pub mod plan;
 pub mod process;
 pub mod product;

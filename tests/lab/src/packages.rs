@@ -10,7 +10,7 @@ use crate::progress::Progress;
 use crate::spec::Lab;
 
 /// A program and the Debian package that has it.
-const PROGRAMS: [(&str, &str); 17] = [
+const PROGRAMS: [(&str, &str); 18] = [
     ("containerd", "containerd"),
     ("runc", "runc"),
     ("nft", "nftables"),
@@ -22,6 +22,7 @@ const PROGRAMS: [(&str, &str); 17] = [
     ("conntrack", "conntrack"),
     ("ip", "iproute2"),
     ("nsenter", "util-linux"),
+    ("setpriv", "util-linux"),
     ("losetup", "mount"),
     ("sysctl", "procps"),
     ("mkfs.ext4", "e2fsprogs"),

@@ -6,3 +6,4 @@ pub mod door;
 pub mod shell;
 pub mod story;
 pub mod wait;
+mod wire;

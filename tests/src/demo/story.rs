@@ -51,6 +51,7 @@ pub async fn tell(name: &str, samples: &Path) -> anyhow::Result<()> {
     tables(&shell)?;
     doors(&shell, &lab, &client, None).await?;
     refusals(&shell, &client).await?;
+    on_the_wire(&shell, &lab, &client).await?;
     power_cut(&shell, &lab, &client).await?;
     further(&shell, up, began.elapsed());
     Ok(())
@@ -184,6 +185,18 @@ async fn refusals(shell: &Shell, client: &Client) -> anyhow::Result<()> {
         &["wait", "vdc/greedy", "-n", BUREAU, "--for=condition=Deletable", "--timeout=30s"],
     )?;
     shell.kubectl("hub", &["delete", "vdc", "greedy", "-n", BUREAU])
+}
+
+/// Packets go where it was declared, and probes show it.
+async fn on_the_wire(shell: &Shell, lab: &Lab, client: &Client) -> anyhow::Result<()> {
+    super::wire::show(shell, lab, &namespace_of(client).await?).await?;
+    println!(
+        "(the nodes' probers ask like this every ten seconds; what they find is a condition of the VDC)"
+    );
+    let wait = ["wait", "vdc/service-hall", "-n", BUREAU, "--for=condition=NetworkIsolated", "--timeout=90s"];
+    shell.kubectl("hub", &wait)?;
+    let message = "jsonpath={range .status.conditions[?(@.type==\"NetworkIsolated\")]}{.reason}: {.message}{\"\\n\"}{end}";
+    shell.kubectl("hub", &["get", "vdc", "service-hall", "-n", BUREAU, "-o", message])
 }
 
 fn refused(out: &std::process::Output) -> anyhow::Result<()> {

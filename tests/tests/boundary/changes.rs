@@ -3,8 +3,8 @@
 use yunting_plan::boundary::ruleset;
 use yunting_plan::boundary::table::Table;
 
-use super::site::facts;
-use super::world::{World, named};
+use yunting_tests::node::site::facts;
+use yunting_tests::node::world::{World, named};
 
 /// Once in so many times, by a small generator of choices that is the same in each run.
 fn once_in(times: u64, state: &mut u64) -> bool {

@@ -1,42 +1,21 @@
 //! The gate in a real kernel: what passes, what does not, and to the moment at which it closes.
 
 use std::net::{SocketAddr, UdpSocket};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use yunting_controller::node::gate::{BootTime, Counted, Error, Gate, LONGEST};
 use yunting_plan::boundary::{Facts, Link};
 use yunting_plan::vdc::Uid;
 use yunting_tests::netns::comes_back;
 
-use super::site::facts;
 use super::streams::connect;
-use super::world::{World, named};
+use yunting_tests::node::pins::Pins;
+use yunting_tests::node::site::facts;
+use yunting_tests::node::world::{World, named};
 
 const GROUP: &str = "9c444840-9dc0-11d1-b245-5ffdce74fad2";
 const OTHER: &str = "ac444840-9dc0-11d1-b245-5ffdce74fad2";
-
-/// A BPF file system of a test's own.
-struct Pins(tempfile::TempDir);
-
-impl Pins {
-    fn new() -> Self {
-        let place = tempfile::tempdir().unwrap();
-        mount("bpf", place.path(), "bpf", MountFlags::empty(), None).unwrap();
-        Self(place)
-    }
-
-    fn path(&self) -> PathBuf {
-        self.0.path().to_owned()
-    }
-}
-
-impl Drop for Pins {
-    fn drop(&mut self) {
-        unmount(self.0.path(), UnmountFlags::DETACH).unwrap();
-    }
-}
 
 fn group(text: &str) -> Uid {
     Uid::new(text).unwrap()
@@ -58,7 +37,7 @@ fn guarded() -> (World, Pins, Facts, Link) {
     let world = World::start(&facts).unwrap();
     world.guard(&facts).unwrap();
     let link = named(&facts, "approval").unwrap().1.link.clone().unwrap();
-    let (pins, of) = (Pins::new(), link.clone());
+    let (pins, of) = (Pins::new().unwrap(), link.clone());
     gate(&world, &pins, move |g| g.guard(&of, &group(GROUP)).unwrap());
     (world, pins, facts, link)
 }

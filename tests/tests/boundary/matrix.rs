@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use yunting_plan::boundary::Facts;
 use yunting_plan::boundary::matrix::{Matrix, Party};
 
-use super::site::{NODE, OUTSIDE, PORTS, facts};
-use super::world::World;
+use yunting_tests::node::site::{NODE, OUTSIDE, PORTS, facts};
+use yunting_tests::node::world::World;
 
 struct End<'a> {
     netns: String,

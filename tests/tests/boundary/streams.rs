@@ -5,9 +5,9 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use yunting_plan::boundary::ruleset;
 use yunting_plan::boundary::table::Table;
 
-use super::site::facts;
-use super::world::{World, named};
 use yunting_tests::netns::{DROPPED, comes_back};
+use yunting_tests::node::site::facts;
+use yunting_tests::node::world::{World, named};
 
 pub fn connect(world: &World, from: usize, to: Ipv4Addr, port: u16) -> TcpStream {
     let open = move || TcpStream::connect(SocketAddr::new(to.into(), port));

@@ -1,9 +1,9 @@
 //! The node boundary with real pods: who may reach whom is what was declared, before and after everything that happens to
 //! a node's controller and to pods, and without it a pod has no network.
 
-use std::collections::{BTreeSet, HashMap};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, ensure};
@@ -12,15 +12,15 @@ use kube::api::{DeleteParams, ListParams};
 use kube::{Api, Client, ResourceExt};
 use yunting_controller::node::facts::Seen;
 use yunting_controller::node::links::routes;
+use yunting_crds::conditions::find;
 use yunting_crds::{SliceRecord, VirtualDataCenter, labels};
-use yunting_lab::power;
 use yunting_lab::site::parts::{self, NODE_CONTROLLER};
 use yunting_lab::spec::{Lab, Site};
 use yunting_plan::boundary::matrix::{Matrix, Party};
 use yunting_plan::boundary::{Facts, Link};
-use yunting_tests::netns::{passes, run, ways};
+use yunting_tests::netns::{of_pods, passes, run, ways};
 
-use super::fixture::{PATIENCE, World, gone, namespace_of, seen};
+use super::fixture::{PATIENCE, World, gone, namespace_of, seen, until};
 use super::provision::BUREAU;
 
 const SITE: &str = "qiaocheng";
@@ -53,6 +53,58 @@ pub fn matrix(world: &World) -> anyhow::Result<()> {
     world.runtime.block_on(renew(world))?;
     agrees(world, site).context("with new pods")?;
     Ok(())
+}
+
+/// Somebody opens a way that nobody declared, past the controller: it is found, told with who reached whom, closed, and
+/// that is told, too. A node that says nothing proves nothing.
+pub fn broken(world: &World) -> anyhow::Result<()> {
+    let site = world.lab.site(SITE)?;
+    let (portal, db) = world.runtime.block_on(async {
+        let (client, namespace) = place(world).await?;
+        let pods = Api::<Pod>::namespaced(client, &namespace).list(&ListParams::default()).await?;
+        let one = |component: &str| {
+            let found = pods.iter().find(|p| of_component(p, component) && running(p));
+            found
+                .and_then(|p| p.status.as_ref()?.pod_ip.clone())
+                .with_context(|| format!("no {component} runs"))
+        };
+        anyhow::Ok((one("portal")?, one("db")?))
+    })?;
+    let of_class =
+        table(world, site, &["get", "element", "inet", "yunting", "class", &format!("{{ {portal} }}")])?;
+    let class =
+        of_class.split_once(&format!("{portal} : ")).and_then(|(_, rest)| rest.split_whitespace().next());
+    let way = format!("{{ {} . {db} . 5432 }}", class.context("the portal has no class")?);
+    table(world, site, &["add", "element", "inet", "yunting", "calls", &way])?;
+    let since = std::time::Instant::now();
+    world.runtime.block_on(async {
+        let vdcs: Api<VirtualDataCenter> = Api::namespaced(world.hub.clone(), &format!("bureau-{BUREAU}"));
+        let vdc = until(vdcs.clone(), "cloud", PATIENCE, |v| isolation(v).0 == "Broken").await?;
+        println!("told after {:?}", since.elapsed());
+        let (_, message) = isolation(&vdc);
+        ensure!(message.contains(&format!("at {db}:5432")) && message.contains("gold-portal"), "{message}");
+        let events: Api<Event> = Api::namespaced(world.hub.clone(), &format!("bureau-{BUREAU}"));
+        seen(events, PATIENCE, |e: &Event| e.reason.as_deref() == Some("IsolationBroken")).await?;
+        anyhow::Ok(())
+    })?;
+    world.runtime.block_on(async {
+        let vdcs: Api<VirtualDataCenter> = Api::namespaced(world.hub.clone(), &format!("bureau-{BUREAU}"));
+        until(vdcs, "cloud", PATIENCE, |v| isolation(v).0 == "Verified").await?;
+        world.lab(&["stop", SITE, NODE_CONTROLLER])?;
+        let vdcs: Api<VirtualDataCenter> = Api::namespaced(world.hub.clone(), &format!("bureau-{BUREAU}"));
+        let silent = until(vdcs, "cloud", PATIENCE, |v| isolation(v).0 == "Configured").await;
+        world.lab(&["start", SITE, NODE_CONTROLLER])?;
+        ensure!(isolation(&silent?).1.contains(&site.node()), "the silent node is not named");
+        let vdcs: Api<VirtualDataCenter> = Api::namespaced(world.hub.clone(), &format!("bureau-{BUREAU}"));
+        until(vdcs, "cloud", PATIENCE, |v| isolation(v).0 == "Verified").await.map(drop)
+    })
+}
+
+/// Reason and message.
+fn isolation(vdc: &VirtualDataCenter) -> (String, String) {
+    let conditions = vdc.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or_default();
+    let found = find(conditions, "NetworkIsolated");
+    found.map(|c| (c.reason.clone(), c.message.clone())).unwrap_or_default()
 }
 
 /// A pod that starts meanwhile waits, says why, and starts when the controller is back.
@@ -227,15 +279,7 @@ where
 
 /// The namespaces of pods by their address, and those of the node and of another site's.
 fn ends<'a>(world: &World, site: &Site, facts: &'a Facts) -> anyhow::Result<Vec<End<'a>>> {
-    let init = power::first_process(&world.lab, site)?;
-    let place = PathBuf::from(format!("/proc/{init}/root/run/netns"));
-    let mut by_address: HashMap<Ipv4Addr, PathBuf> = HashMap::new();
-    for file in std::fs::read_dir(&place)? {
-        let path = file?.path();
-        if let Ok(Some(address)) = own_address(&path) {
-            by_address.insert(address, path);
-        }
-    }
+    let by_address = of_pods(&world.lab, site)?;
     let pods = facts.pods.iter().map(|pod| {
         let netns = by_address.get(&pod.address).cloned();
         let netns =
@@ -250,17 +294,4 @@ fn ends<'a>(world: &World, site: &Site, facts: &'a Facts) -> anyhow::Result<Vec<
         name: "another site's node".to_owned(),
     };
     pods.chain([Ok(node), Ok(foreign)]).collect()
-}
-
-/// The address that somebody there sends from.
-fn own_address(netns: &Path) -> anyhow::Result<Option<Ipv4Addr>> {
-    run(netns, || {
-        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
-        // Nothing is sent: the kernel chooses a route and an address.
-        socket.connect((yunting_lab::spec::WAN_GATEWAY, 9)).ok()?;
-        match socket.local_addr().ok()?.ip() {
-            IpAddr::V4(address) => Some(address),
-            IpAddr::V6(_) => None,
-        }
-    })
 }

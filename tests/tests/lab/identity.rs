@@ -11,7 +11,7 @@ use super::fixture::World;
 /// What an API server calls itself when it asks itself, inside its own process. No certificate says so.
 const ITSELF: &str = "system:apiserver";
 /// Everybody who has business at an API server: exact names, or what a name begins with where a name follows.
-const KNOWN: [&str; 13] = [
+const KNOWN: [&str; 14] = [
     ITSELF,
     "system:anonymous",
     "system:kube-controller-manager",
@@ -22,6 +22,7 @@ const KNOWN: [&str; 13] = [
     "yunting:local-path",
     "yunting:hub:",
     "yunting:site:",
+    "yunting:node:",
     "yunting:site-controller",
     "yunting:gateway",
     "yunting:lab-admin",

@@ -42,12 +42,13 @@ fn main() -> ExitCode {
 type Test = fn(&World) -> anyhow::Result<()>;
 
 fn trials(world: Option<&Arc<World>>) -> Vec<Trial> {
-    let tests: [(&str, Test); 12] = [
+    let tests: [(&str, Test); 13] = [
         ("a_vdc_and_its_hall_become_running_pods", provision::running),
         ("what_stands_is_not_written_again", provision::quiet),
         ("a_hall_answers_through_the_front_door", provision::front_door),
         ("people_are_told_where_it_is_and_what_hinders_it", provision::told),
         ("packets_go_where_it_was_declared_and_nowhere_else", boundary::matrix),
+        ("a_way_that_nobody_declared_is_told", boundary::broken),
         ("without_the_nodes_controller_no_pod_gets_a_network", boundary::without),
         ("nothing_is_admitted_before_isolation_stands", closed::tenant_loop),
         ("drift_of_every_kind_is_undone", drift::undone),

@@ -13,10 +13,10 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, ResourceExt};
 use yunting_crds::conditions::find;
 use yunting_crds::hall::HallRole;
-use yunting_crds::labels;
+use yunting_crds::{VirtualDataCenter, labels};
 use yunting_tests::demo::door;
 
-use super::fixture::{PATIENCE, World, namespace_of, namespaces};
+use super::fixture::{PATIENCE, World, namespace_of, namespaces, until};
 
 pub const BUREAU: &str = "provision";
 
@@ -30,12 +30,17 @@ pub fn running(world: &World) -> anyhow::Result<()> {
         let gold = world.hall_ready(&bureau, "gold").await?;
         let platinum = world.hall_ready(&bureau, "platinum").await?;
         ensure!(namespaces(&vdc).len() == 2, "two namespaces are asked: {:?}", namespaces(&vdc));
-        // Nothing is claimed that nothing enforces, and nothing verified that no probe has shown.
+        // Nothing is claimed that nothing enforces, and isolation only when probes at both sites have shown it.
+        let vdcs = Api::namespaced(world.hub.clone(), &bureau);
+        let proved = |v: &VirtualDataCenter| {
+            let conditions = v.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or_default();
+            find(conditions, "NetworkIsolated").is_some_and(|c| c.reason == "Verified")
+        };
+        let vdc = until(vdcs, "cloud", PATIENCE, proved).await?;
         let conditions = vdc.status.as_ref().map(|s| s.conditions.clone()).unwrap_or_default();
-        for (type_, said) in [
-            ("NetworkIsolated", ("Unknown", "Configured")),
-            ("VolumesEncrypted", ("False", "ProviderMissing")),
-        ] {
+        for (type_, said) in
+            [("NetworkIsolated", ("True", "Verified")), ("VolumesEncrypted", ("False", "ProviderMissing"))]
+        {
             let found = find(&conditions, type_).map(|c| (c.status.as_str(), c.reason.as_str()));
             ensure!(found == Some(said), "{type_}: {found:?}");
         }

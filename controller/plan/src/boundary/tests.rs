@@ -274,6 +274,33 @@ proptest! {
     }
 }
 
+/// At a small site a turn tries every pod of others from every class here, and something that may pass.
+#[test]
+fn a_turn_tries_every_class_and_something_that_may_pass() {
+    let facts = facts();
+    let classes = Classes::new(&facts);
+    let beyond = [(Ipv4Addr::new(169, 254, 169, 254), 80)];
+    let here = facts.pods.iter().filter(|p| p.link.is_some()).filter_map(|p| classes.of(p).class());
+    let here: BTreeSet<_> = here.collect();
+    for turn in 0..5 {
+        let ways = ways::ways(&facts, &beyond, turn);
+        let of = |w: &ways::Way<'_>| classes.of(w.from).class();
+        assert_eq!(ways.iter().filter_map(of).collect::<BTreeSet<_>>(), here, "turn {turn}");
+        for class in &here {
+            let own: Vec<_> = ways.iter().filter(|w| of(w).as_ref() == Some(class)).collect();
+            assert!(own.iter().any(|w| w.may) && own.iter().any(|w| !w.may), "{class:?}");
+            assert!(own.iter().any(|w| w.to.is_none() && w.address == beyond[0].0), "{class:?}");
+            let asked: BTreeSet<_> = own.iter().map(|w| w.address).collect();
+            let listening =
+                facts.pods.iter().filter(|p| !p.probes.is_empty() && p.address != own[0].from.address);
+            assert!(listening.into_iter().all(|p| asked.contains(&p.address)), "{class:?} in turn {turn}");
+        }
+        assert!(ways.iter().all(|w| w.from.link.is_some() && w.from.address != w.address));
+    }
+    let askers = (0..5).flat_map(|turn| ways::ways(&facts, &beyond, turn)).map(|w| w.from.name.clone());
+    assert!(askers.collect::<BTreeSet<_>>().len() > here.len(), "always the same pods ask");
+}
+
 #[test]
 fn classes_keep_their_numbers_when_others_go() {
     let facts = facts();

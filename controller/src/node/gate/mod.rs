@@ -173,7 +173,12 @@ impl Gate {
         standing.pin(place).map(drop).map_err(|e: PinError| e.into())
     }
 
-    /// Takes the gate off a link whose pod is gone. A link that the kernel has removed already took its programs along.
+    /// Takes the gate off a link that is there.
+    pub fn release_link(&mut self, link: &Link) -> Result<(), Error> {
+        self.release(index(link)?)
+    }
+
+    /// Takes the gate off a link whose pod is gone, by the link's number. A link that the kernel has removed already took its programs along.
     pub fn release(&mut self, number: u32) -> Result<(), Error> {
         for name in ["in", "out"] {
             let path = self.pins.join(format!("{number}-{name}"));

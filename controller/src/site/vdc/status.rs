@@ -13,6 +13,7 @@ use yunting_crds::vdc::{LifecycleState, Transport};
 use yunting_crds::vdc_slice::SliceNamespaceStatus;
 use yunting_plan::quota::shrink::{self, Hard};
 use yunting_plan::vdc::admission::{Admission, Decision, QuotaSeen, quota_seen};
+use yunting_plan::vdc::isolation::Isolation;
 use yunting_plan::vdc::{Invalid, ValidVdcSlice, quota};
 
 use super::apply::Done;
@@ -43,7 +44,7 @@ pub(super) fn status(
                 ready(slice, &namespaces, done),
                 frozen(world, slice, done),
                 enforced(&namespaces, done),
-                isolated(slice),
+                isolated(world, slice),
                 volumes(slice),
                 transport(slice),
             ];
@@ -227,7 +228,7 @@ fn enforced(namespaces: &[Shown], done: &Result<Done, Error>) -> Statement {
     )
 }
 
-fn isolated(slice: &ValidVdcSlice) -> Statement {
+fn isolated(world: &World, slice: &ValidVdcSlice) -> Statement {
     match slice.network {
         NetworkKind::None => say(
             NETWORK_ISOLATED,
@@ -241,12 +242,20 @@ fn isolated(slice: &ValidVdcSlice) -> Statement {
             reason::CONFIGURED,
             "policies stand; no probe has shown their effect",
         ),
-        NetworkKind::Node => say(
-            NETWORK_ISOLATED,
-            State::Unknown,
-            reason::CONFIGURED,
-            "the nodes' controllers are to enforce it; no probe has shown their effect",
-        ),
+        NetworkKind::Node => match world.words.judge(world, slice.owner.uid.as_str()) {
+            Isolation::Verified(nodes) => {
+                let nodes = nodes.into_iter().collect::<Vec<_>>().join(", ");
+                let text = format!("within the last minute probes on {nodes} reached only what was declared");
+                say(NETWORK_ISOLATED, State::True, reason::VERIFIED, text)
+            }
+            Isolation::Broken(who) => say(NETWORK_ISOLATED, State::False, reason::BROKEN, who),
+            Isolation::Unproved(why) => say(
+                NETWORK_ISOLATED,
+                State::Unknown,
+                reason::CONFIGURED,
+                format!("the nodes' controllers are to enforce it, and no probe shows it: {why}"),
+            ),
+        },
     }
 }
 

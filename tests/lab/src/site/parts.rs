@@ -1,11 +1,11 @@
 //! Our own processes at a site: they run in its namespaces, so a power cut takes them along.
 
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 use super::process::{Plan, Process, Ready, text};
 use crate::error::Result;
 use crate::pki::write_secret;
-use crate::spec::{GATEWAY_PORT, HUB_SERVICES, ISSUER_PORT, SITES, Site, WAN};
+use crate::spec::{GATEWAY_PORT, HUB_API_PORT, HUB_SERVICES, ISSUER_PORT, SITE_API_PORT, SITES, Site, WAN};
 use crate::state::State;
 use crate::stock::Stock;
 use crate::{gateway, issuer, local_path};
@@ -21,6 +21,9 @@ pub const SITE_CONTROLLER_PORT: u16 = 9092;
 pub const NODE_CONTROLLER_PORT: u16 = 9093;
 /// The name of the process that keeps the network boundary.
 pub const NODE_CONTROLLER: &str = "node-controller";
+/// All that a node's controller may do besides what anybody may: nftables, and the network namespaces of pods, which its
+/// prober enters.
+const NODE_RIGHTS: &str = "-all,+net_admin,+sys_admin";
 /// Links of a site's node that lead to no pod: loopback and the WAN.
 pub const OUTER_LINKS: [&str; 2] = ["lo", "eth0"];
 /// The names of the processes that `install` lets start.
@@ -102,6 +105,15 @@ pub fn inside() -> Vec<String> {
     of_sites.chain([WAN, HUB_SERVICES].map(str::to_owned)).collect()
 }
 
+/// What a VDC reaches nowhere: API servers by their services and of other sites, other sites' kubelets, metadata.
+fn beyond(plan: &Plan) -> Vec<String> {
+    let others = plan.lab.sites.iter().filter(|s| s.index != plan.site.index);
+    let of_others = others.flat_map(|s| [SITE_API_PORT, HUB_API_PORT, 10250].map(|port| (s.address(), port)));
+    let own = [(plan.site.api_service(), 443), (Ipv4Addr::new(169, 254, 169, 254), 80)];
+    let own = own.into_iter().chain([SITE_API_PORT, HUB_API_PORT].map(|port| (plan.site.address(), port)));
+    of_others.chain(own).map(|(address, port)| format!("{address}:{port}")).collect()
+}
+
 /// Without it no pod gets a network, so it does not wait for `install`.
 fn node_controller(plan: &Plan) -> Process {
     let (kubeconfig, node) = (plan.kube("node-controller.yaml"), plan.site.node());
@@ -112,7 +124,11 @@ fn node_controller(plan: &Plan) -> Process {
     args.extend(flags("--platform", namespaces.map(str::to_owned).to_vec()));
     args.extend(flags("--outer", links.map(str::to_owned).to_vec()));
     args.extend(flags("--inside", networks));
-    Process::new(NODE_CONTROLLER, plan.lab.program("yunting-controller"), args)
+    args.extend(flags("--beyond", beyond(plan)));
+    let mut least = words(&["--bounding-set", NODE_RIGHTS, "--inh-caps", "-all", "--no-new-privs"]);
+    least.push(text(&plan.lab.program("yunting-controller")));
+    least.append(&mut args);
+    Process::new(NODE_CONTROLLER, "setpriv", least)
         .after(&["apiserver"])
         .ready(Ready::Http(NODE_CONTROLLER_PORT, "/healthz"))
 }

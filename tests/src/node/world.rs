@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
+use crate::netns;
 use anyhow::{Context as _, bail};
 use yunting_lab::progress::Progress;
 use yunting_lab::spec::Lab;
@@ -14,7 +15,6 @@ use yunting_lab::{cmd, packages};
 use yunting_plan::boundary::ruleset;
 use yunting_plan::boundary::table::Table;
 use yunting_plan::boundary::{Facts, Pod};
-use yunting_tests::netns;
 
 use super::site::{NODE, OUTSIDE, PORTS};
 
@@ -75,14 +75,17 @@ impl World {
         Ok(world)
     }
 
+    /// Name of the node's namespace.
     pub fn node(&self) -> String {
         format!("{}n", self.prefix)
     }
 
+    /// Name of that of the world outside.
     pub fn outside(&self) -> String {
         format!("{}o", self.prefix)
     }
 
+    /// Name of a pod's.
     pub fn pod(&self, index: usize) -> String {
         format!("{}p{index}", self.prefix)
     }

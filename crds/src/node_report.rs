@@ -1,0 +1,88 @@
+//! `NodeReport`: what the controller of a node has seen of its own work. Cluster-scoped at the site, named as its Node;
+//! each node writes its own and no other.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::{CustomResource, KubeSchema};
+use serde::{Deserialize, Serialize};
+
+use crate::common;
+
+/// What a node's controller has seen.
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[kube(
+    group = "yunting.io",
+    version = "v1alpha1",
+    kind = "NodeReport",
+    plural = "nodereports",
+    category = "yunting",
+    status = "NodeReportStatus",
+    derive = "PartialEq",
+    cel,
+    doc = "What the controller of a node has seen: whether the VDCs that have pods there are closed. Each node writes its own.",
+    printcolumn = r#"{"name":"Observed","type":"date","jsonPath":".status.observedAt"}"#,
+    printcolumn = r#"{"name":"VDCs","type":"string","jsonPath":".status.isolation[*].vdc","priority":1}"#
+)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NodeReportSpec {
+    /// Name of the Node that reports, and of this object.
+    #[schemars(schema_with = "common::object_name")]
+    pub node: String,
+}
+
+/// Facts of a node as its controller sees them.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeReportStatus {
+    /// When the probes behind this report ended. Written anew at least every 30 s; an older report proves nothing of now.
+    pub observed_at: Time,
+    /// Each VDC that has pods on the node.
+    #[serde(default)]
+    #[schemars(length(max = 1024))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["vdc".into()]))]
+    pub isolation: Vec<VdcIsolation>,
+}
+
+/// What probes from a VDC's pods on the node have shown.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct VdcIsolation {
+    /// Uid of the VDC.
+    #[schemars(length(min = 1, max = 64))]
+    pub vdc: String,
+    /// `Closed`: nothing passed that was not declared, and something passed that was. `Open`: something passed, see
+    /// `breaches`. `Unproved`: no pod could be asked, or nothing at all passed, so that silence proves nothing.
+    pub state: IsolationState,
+    /// What passed, ten at most.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10))]
+    pub breaches: Vec<Breach>,
+}
+
+/// What probes have shown.
+#[derive(schemars::JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum IsolationState {
+    /// Nothing passed that was not declared.
+    Closed,
+    /// Something passed.
+    Open,
+    /// Nothing is proved.
+    Unproved,
+}
+
+/// A packet that passed and must not.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Breach {
+    /// Who asked: `namespace/pod`.
+    #[schemars(length(max = 400))]
+    pub from: String,
+    /// Who was reached: `namespace/pod`, or what the address is.
+    #[schemars(length(max = 400))]
+    pub to: String,
+    /// Address that was reached.
+    #[schemars(length(max = 45))]
+    pub address: String,
+    /// TCP port.
+    #[schemars(range(min = 1))]
+    pub port: u16,
+}

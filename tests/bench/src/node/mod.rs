@@ -1,0 +1,5 @@
+//! What the boundary and the gate cost on a node: packets with them and without them in turns, and how long one pod's
+//! coming and going takes in a large table.
+
+pub mod many;
+pub mod packets;

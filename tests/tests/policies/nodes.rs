@@ -1,0 +1,24 @@
+//! What a site refuses to nodes' controllers.
+
+use serde_json::json;
+
+use crate::case::{Case, User, applied, create, policy};
+
+const NODE: User = User { name: "yunting:node:n1", groups: &["yunting:nodes"] };
+
+/// What a node says decides whether a VDC counts as isolated.
+pub fn cases() -> Vec<Case> {
+    let reports = "/apis/yunting.io/v1alpha1/nodereports";
+    let report = |name: &str| {
+        json!({
+            "apiVersion": "yunting.io/v1alpha1", "kind": "NodeReport", "metadata": {"name": name},
+            "spec": {"node": name},
+        })
+    };
+    policy("yunting-node-report")
+        .refuses("its own node only", NODE, create(reports, report("n2")))
+        .refuses("its own node only", NODE, applied(&format!("{reports}/n2"), report("n2")))
+        .accepts(NODE, create(reports, report("n1")))
+        .accepts(NODE, applied(&format!("{reports}/n1"), report("n1")))
+        .done()
+}
