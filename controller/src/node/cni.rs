@@ -17,8 +17,9 @@ use yunting_plan::boundary::Link;
 const VERSIONS: [&str; 4] = ["0.4.0", "1.0.0", "1.0.1", "1.1.0"];
 /// Where the node's controller listens, unless the configuration says otherwise.
 pub const SOCKET: &str = "/run/yunting/node.sock";
-/// Time for an answer. The runtime tries again, and the pod waits meanwhile.
-const ANSWER: Duration = Duration::from_secs(15);
+/// Time for an answer: more than the node's controller takes to say that it cannot. The runtime tries again, and the pod
+/// waits meanwhile.
+const ANSWER: Duration = Duration::from_secs(25);
 
 /// What is asked of the node's controller, one line of JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
