@@ -13,6 +13,7 @@ use yunting_crds::node_report::{Breach, IsolationState, VdcIsolation};
 use yunting_plan::boundary::Facts;
 use yunting_plan::boundary::ways::{Way, ways};
 use yunting_plan::object::Object;
+use yunting_plan::vdc::isolation;
 
 use super::probe::{Job, ask};
 use super::world::World;
@@ -82,11 +83,7 @@ async fn look(world: &World, beyond: &[(Ipv4Addr, u16)], turn: usize) -> Vec<Vdc
     let summed = |(vdc, (closed, open)): (&str, (usize, usize))| {
         let mut breaches = breaches.get(vdc).cloned().unwrap_or_default();
         breaches.truncate(SHOWN);
-        let state = match (breaches.is_empty(), closed > 0 && open > 0) {
-            (false, _) => IsolationState::Open,
-            (true, true) => IsolationState::Closed,
-            (true, false) => IsolationState::Unproved,
-        };
+        let state = isolation::shown(closed, open, !breaches.is_empty());
         VdcIsolation { vdc: vdc.to_owned(), state, breaches }
     };
     found.into_iter().map(summed).take(VDCS).collect()

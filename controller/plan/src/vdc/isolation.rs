@@ -32,6 +32,16 @@ pub enum Isolation {
     Unproved(String),
 }
 
+/// What the probes of one turn show of a VDC: how many ways were tried that are to be closed, how many that may be open
+/// answered, and whether something passed that must not. Silence proves nothing where nobody answered.
+pub fn shown(closed: usize, answered: usize, breached: bool) -> IsolationState {
+    match (breached, closed > 0 && answered > 0) {
+        (true, _) => IsolationState::Open,
+        (false, true) => IsolationState::Closed,
+        (false, false) => IsolationState::Unproved,
+    }
+}
+
 /// Judges. `nodes` are all nodes of the site; a VDC has pods on those that speak of it.
 pub fn judge(vdc: &str, nodes: &BTreeSet<String>, words: &[Word<'_>]) -> Isolation {
     let own = |w: &&Word<'_>| w.age <= FRESH && nodes.contains(w.node);
@@ -114,6 +124,14 @@ mod tests {
             assert!(matches!(judge(VDC, nodes, &words), Isolation::Unproved(_)), "{nodes:?} {words:?}");
         }
         assert!(matches!(judge("other", &one, &[word(&closed, 20)]), Isolation::Unproved(_)));
+    }
+
+    #[test]
+    fn silence_proves_nothing_where_nobody_answered() {
+        assert_eq!(shown(5, 1, false), IsolationState::Closed);
+        assert_eq!(shown(5, 0, false), IsolationState::Unproved);
+        assert_eq!(shown(0, 1, false), IsolationState::Unproved);
+        assert_eq!(shown(5, 0, true), IsolationState::Open);
     }
 
     #[test]

@@ -28,8 +28,7 @@ const OBJECT: &[u8] = aya::include_bytes_aligned!("gate.bpf.o");
 const PROGRAM: &str = "gate";
 /// The maps' names in it.
 const MAPS: [&str; 3] = ["members", "deadlines", "counted"];
-/// The longest right that is taken: what is further away is a mistake of who asks, not a deadline. Ten times the longest
-/// that a group may have.
+/// The longest right that is taken: what is further away is a mistake of who asks, not a deadline. Rights last seconds.
 pub const LONGEST: std::time::Duration = std::time::Duration::from_mins(10);
 
 type Group = [u8; 16];
