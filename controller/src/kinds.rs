@@ -3,7 +3,8 @@
 use kube::{Resource, ResourceExt};
 use serde_json::{Value, json};
 use yunting_crds::{
-    Bureau, Hall, HallSlice, NodeReport, Site, SiteReport, SliceRecord, VdcSlice, VirtualDataCenter, labels,
+    Bureau, Hall, HallSlice, NodeReport, Site, SiteReport, SliceRecord, VdcSlice, VirtualDataCenter,
+    VolumeKey, labels,
 };
 use yunting_plan::object::{ApiKind, Object};
 
@@ -34,7 +35,7 @@ ours! {
     Site "sites" false, SiteReport "sitereports" true, Bureau "bureaus" false,
     VirtualDataCenter "virtualdatacenters" true, VdcSlice "vdcslices" true,
     Hall "halls" true, HallSlice "hallslices" true, SliceRecord "slicerecords" false,
-    NodeReport "nodereports" false,
+    NodeReport "nodereports" false, VolumeKey "volumekeys" false,
 }
 
 /// The kind as the writer takes it.

@@ -12,6 +12,7 @@ pub mod error;
 pub mod events;
 pub mod hub;
 pub mod hub_client;
+pub mod keys;
 pub mod kinds;
 pub mod lease;
 pub mod metrics;

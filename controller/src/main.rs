@@ -46,6 +46,11 @@ enum Role {
         /// Kubeconfig of the site's own cluster; each of its contexts is one API server.
         #[arg(long)]
         site_kubeconfig: PathBuf,
+        /// Directory for the keys of volumes, on a disk of this host that only it reads. Without it no volume of the driver
+        /// volumes.yunting.io gets a key. Whoever reads it opens every volume of the site; it belongs into no backup that
+        /// outlives a VDC.
+        #[arg(long)]
+        keys: Option<PathBuf>,
         /// Address of /metrics, /healthz and /readyz.
         #[arg(long, default_value = "127.0.0.1:9092")]
         listen: SocketAddr,
@@ -72,6 +77,13 @@ enum Role {
         /// service; the prober tries it.
         #[arg(long = "beyond")]
         beyond: Vec<SocketAddrV4>,
+        /// A directory of a btrfs file system for the ciphertext of volumes. Without it the node serves none. Needs
+        /// btrfs-progs, e2fsprogs, xfsprogs and losetup; CAP_SYS_RESOURCE besides lets volumes grow while they are in use.
+        #[arg(long)]
+        volumes: Option<PathBuf>,
+        /// The kubelet's root directory, where it looks for drivers.
+        #[arg(long, default_value = "/var/lib/kubelet")]
+        kubelet: PathBuf,
         /// Where the CNI plugin asks.
         #[arg(long, default_value = node::cni::SOCKET)]
         socket: PathBuf,
@@ -115,12 +127,25 @@ async fn run(role: Role) -> anyhow::Result<()> {
         Role::Hub { kubeconfig, identity, listen } => {
             hub::run(hub::Options { kubeconfig, identity, listen }).await
         }
-        Role::Site { site, hub_kubeconfig, site_kubeconfig, listen } => {
-            site::run(site::Options { site, hub_kubeconfig, site_kubeconfig, listen }).await
+        Role::Site { site, hub_kubeconfig, site_kubeconfig, keys, listen } => {
+            site::run(site::Options { site, hub_kubeconfig, site_kubeconfig, keys, listen }).await
         }
-        Role::Node { node, kubeconfig, outer, inside, platform, beyond, socket, listen } => {
-            node::run(node::Options { node, kubeconfig, outer, inside, platform, beyond, socket, listen })
-                .await
+        Role::Node {
+            node,
+            kubeconfig,
+            outer,
+            inside,
+            platform,
+            beyond,
+            volumes,
+            kubelet,
+            socket,
+            listen,
+        } => {
+            let volumes = volumes.map(|directory| node::volume::Options { directory, kubelet });
+            let options =
+                node::Options { node, kubeconfig, outer, inside, platform, beyond, socket, volumes, listen };
+            node::run(options).await
         }
     }
 }

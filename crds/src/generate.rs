@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::conditions::{READY, reason};
 use crate::{
     Bureau, Hall, HallSlice, NodeReport, Site, SiteReport, SliceRecord, VdcSlice, VdcTemplate,
-    VirtualDataCenter,
+    VirtualDataCenter, VolumeKey,
 };
 
 /// Where a CRD is installed.
@@ -36,6 +36,7 @@ pub fn all() -> Vec<(Place, CustomResourceDefinition)> {
     let mut all: Vec<_> = hub.into_iter().map(|crd| (Place::Hub, finish(crd))).collect();
     all.push((Place::Site, finish(SliceRecord::crd())));
     all.push((Place::Site, finish(NodeReport::crd())));
+    all.push((Place::Site, finish(VolumeKey::crd())));
     all
 }
 

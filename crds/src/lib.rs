@@ -21,6 +21,7 @@ pub mod template;
 pub mod validate;
 pub mod vdc;
 pub mod vdc_slice;
+pub mod volume_key;
 
 pub use bureau::{Bureau, BureauSpec, BureauStatus};
 pub use hall::{Hall, HallSpec, HallStatus};
@@ -31,6 +32,7 @@ pub use slice_record::{SliceRecord, SliceRecordSpec};
 pub use template::{VdcTemplate, VdcTemplateSpec};
 pub use vdc::{VdcSpec, VdcStatus, VirtualDataCenter};
 pub use vdc_slice::{VdcSlice, VdcSliceSpec, VdcSliceStatus};
+pub use volume_key::{VolumeKey, VolumeKeySpec, VolumeKeyStatus};
 
 /// API group of every kind here.
 pub const GROUP: &str = "yunting.io";

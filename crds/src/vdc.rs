@@ -231,11 +231,19 @@ pub enum IngressSource {
 /// Keys and encryption of a VDC.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = Rule::new("self.keyProvider == oldSelf.keyProvider").message("encryption.keyProvider cannot be changed: make a new VDC and move"))]
+#[x_kube(
+    validation = Rule::new("self.keyProvider == oldSelf.keyProvider").message("encryption.keyProvider cannot be changed: make a new VDC and move"),
+    validation = Rule::new("self.keyGeneration >= oldSelf.keyGeneration").message("encryption.keyGeneration only grows: an old key is destroyed once nothing is wrapped with it")
+)]
 pub struct Encryption {
     /// Where the VDC's key-encryption key lives.
     #[serde(default)]
     pub key_provider: KeyProvider,
+    /// Least generation of the key-encryption key. Raising it makes a new key now and wraps the data keys of all volumes
+    /// with it; nothing is mounted anew.
+    #[serde(default = "first_generation")]
+    #[schemars(range(min = 1))]
+    pub key_generation: u32,
     /// Days between generations of the key-encryption key.
     #[serde(default = "default_rotation")]
     #[schemars(range(min = 1, max = 3650))]
@@ -245,7 +253,11 @@ pub struct Encryption {
     pub transport: Transport,
 }
 
-fn default_rotation() -> u32 {
+fn first_generation() -> u32 {
+    1
+}
+
+pub(crate) fn default_rotation() -> u32 {
     90
 }
 
@@ -253,6 +265,7 @@ impl Default for Encryption {
     fn default() -> Self {
         Self {
             key_provider: KeyProvider::default(),
+            key_generation: first_generation(),
             rotation_days: default_rotation(),
             transport: Transport::default(),
         }

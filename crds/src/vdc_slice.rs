@@ -60,6 +60,14 @@ pub struct VdcSliceSpec {
     /// Where the key-encryption key lives.
     #[serde(default)]
     pub key_provider: KeyProvider,
+    /// Least generation of the key-encryption key.
+    #[serde(default = "first_generation")]
+    #[schemars(range(min = 1))]
+    pub key_generation: u32,
+    /// Days after which a key-encryption key gets a successor.
+    #[serde(default = "crate::vdc::default_rotation")]
+    #[schemars(range(min = 1, max = 3650))]
+    pub key_rotation_days: u32,
     /// Whether traffic between sites must be encrypted.
     #[serde(default)]
     pub transport: Transport,
@@ -75,6 +83,10 @@ pub struct VdcSliceSpec {
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub members: Vec<Member>,
+}
+
+fn first_generation() -> u32 {
+    1
 }
 
 /// A namespace of the slice.

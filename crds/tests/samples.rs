@@ -95,6 +95,7 @@ fn typed(kind: &str, object: &Value) -> Result<Value, serde_json::Error> {
         "HallSlice" => through::<yunting_crds::HallSlice>(object),
         "SliceRecord" => through::<yunting_crds::SliceRecord>(object),
         "NodeReport" => through::<yunting_crds::NodeReport>(object),
+        "VolumeKey" => through::<yunting_crds::VolumeKey>(object),
         other => panic!("no type for {other}"),
     }
 }

@@ -16,3 +16,4 @@ pub mod scope;
 pub mod slices;
 pub mod summary;
 pub mod vdc;
+pub mod volume_key;

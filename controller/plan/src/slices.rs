@@ -79,6 +79,8 @@ pub fn vdc_slice(vdc: &VdcInput<'_>, site: &SiteSpec, role: SiteRole, share: &Sh
         overcommit_percent: site.capacity.overcommit_percent.clone(),
         isolation: vdc.effective.isolation.clone(),
         key_provider: vdc.spec.encryption.key_provider,
+        key_generation: vdc.spec.encryption.key_generation,
+        key_rotation_days: vdc.spec.encryption.rotation_days,
         transport: vdc.spec.encryption.transport,
         storage_class: site.providers.storage.first().map(|s| s.name.clone()),
         providers: site.providers.clone(),

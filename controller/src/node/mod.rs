@@ -3,10 +3,10 @@
 //! `links` knows which pod has which address on which link, by the CNI plugin ([`cni`], served by `server`) or by the
 //! node's routes; `facts` turns what is seen into what the plan decides upon; `kernel` brings the plan's table into the
 //! kernel and sees that it stays there. `prober` looks from inside pods whether that holds. It
-//! writes nothing to an API server but its own `NodeReport`.
+//! writes nothing to an API server but its own `NodeReport` and the `VolumeKey`s of its volumes.
 //!
 //! A restart opens no hole: the table stays in the kernel, and the new process replaces it whole, in one transaction,
-//! once it has seen everything.
+//! once it has seen everything. [`volume`] serves the node's volumes.
 
 pub mod cni;
 pub mod facts;
@@ -16,13 +16,15 @@ pub mod links;
 mod probe;
 mod prober;
 mod server;
+pub mod volume;
 mod world;
 
 use std::net::{SocketAddr, SocketAddrV4};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use kube::Client;
 use tokio_util::sync::CancellationToken;
 use yunting_plan::boundary::Link;
 use yunting_plan::vdc::cidr::Network;
@@ -51,6 +53,8 @@ pub struct Options {
     pub beyond: Vec<SocketAddrV4>,
     /// Where the CNI plugin asks.
     pub socket: PathBuf,
+    /// Where volumes are kept; without it the node serves none.
+    pub volumes: Option<volume::Options>,
     /// Address of metrics and health.
     pub listen: SocketAddr,
 }
@@ -74,7 +78,23 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         () = prober::keep(&world, &beyond, &writer, &context) => Ok(()),
         ended = kernel::keep(&world, &readiness) => ended,
         ended = server::serve(world.clone(), &options.socket) => ended,
+        ended = volumes(&options, &world, &own.client, &writer, &metrics, &stop) => ended,
         served = serve => served?.with_context(|| format!("cannot serve on {listen}")),
         () = stop.cancelled() => Ok(()),
     }
+}
+
+/// Volumes, where this node has a place for them.
+async fn volumes(
+    options: &Options,
+    world: &World,
+    client: &Client,
+    writer: &Writer,
+    metrics: &Arc<Metrics>,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    let Some(volumes) = &options.volumes else { return std::future::pending().await };
+    let run = options.socket.parent().unwrap_or(Path::new("/run/yunting"));
+    let (node, records) = (options.node.as_str(), &world.records);
+    volume::serve(volumes, volume::Lent { node, client, writer, metrics, records, run }, stop).await
 }

@@ -7,6 +7,7 @@ mod door;
 mod ensure;
 mod hall;
 mod isolation;
+mod keys;
 mod memory;
 mod mirror;
 mod orphans;
@@ -30,6 +31,7 @@ use yunting_crds::names::{SiteName, SliceKind, slice};
 use crate::context::Context;
 use crate::crowd::Crowd;
 use crate::hub_client::Servers;
+use crate::keys::embedded::Embedded;
 use crate::lease::Elector;
 use crate::metrics::Metrics;
 use crate::ops::{self, Readiness};
@@ -46,6 +48,8 @@ pub struct Options {
     pub hub_kubeconfig: PathBuf,
     /// Kubeconfig of the own cluster, one context per API server.
     pub site_kubeconfig: PathBuf,
+    /// Where the keys of volumes are kept; without it no volume gets a key.
+    pub keys: Option<PathBuf>,
     /// Address of metrics and health.
     pub listen: SocketAddr,
 }
@@ -61,6 +65,7 @@ struct Queues {
     halls: Queue<Name>,
     outbox: Queue<Name>,
     sweep: Queue<Name>,
+    keys: Queue<Name>,
     report: Queue<Name>,
 }
 
@@ -88,12 +93,25 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         &identity,
     );
     let leave = || own.leave();
+    let store = options
+        .keys
+        .map(|directory| {
+            Embedded::open(directory.clone(), context.clone())
+                .with_context(|| format!("cannot keep keys in {}", directory.display()))
+        })
+        .transpose()?;
     let leadership = tokio::select! {
         leadership = elector.lead(&leave) => leadership,
         () = stop.cancelled() => return Ok(()),
         served = serve => return served?.with_context(|| format!("cannot serve on {}", options.listen)),
     };
-    let ends = Ends { hub_writer: Writer::new(hub.client.clone(), metrics), hub, own: own.clone(), writer };
+    let ends = Ends {
+        hub_writer: Writer::new(hub.client.clone(), metrics),
+        hub,
+        own: own.clone(),
+        writer,
+        keys: store,
+    };
     let work = work(site, ends, context, readiness, &stop);
     tokio::select! {
         result = work => result,
@@ -117,6 +135,7 @@ async fn work(
     let (halls_waker, halls) = queue("site-hall");
     let (outbox_waker, outbox) = queue("site-status");
     let (sweep_waker, sweep) = queue("site-sweep");
+    let (keys_waker, keys) = queue("site-keys");
     let (report_waker, report) = queue("site-report");
     let wakers = Wakers {
         mirror: mirror_waker,
@@ -124,12 +143,13 @@ async fn work(
         halls: halls_waker,
         outbox: outbox_waker,
         sweep: sweep_waker,
+        keys: keys_waker,
         report: report_waker,
     };
     let world = World::start(site, ends, context, wakers, stop).await?;
     readiness.set(true);
     tracing::info!("caches of the site are filled");
-    run_queues(Arc::new(world), Queues { mirror, vdcs, halls, outbox, sweep, report }, stop).await;
+    run_queues(Arc::new(world), Queues { mirror, vdcs, halls, outbox, sweep, keys, report }, stop).await;
     if stop.is_cancelled() {
         // The queues ended because they were asked to: who asked goes on with the orderly stop.
         std::future::pending::<()>().await;
@@ -153,6 +173,7 @@ fn by_bureau(world: &Arc<World>, queues: Queues) -> Queues {
         halls: queues.halls.by_turns(&crowd, of(Some(SliceKind::Hall))),
         outbox: queues.outbox.by_turns(&crowd, of(None)),
         sweep: queues.sweep,
+        keys: queues.keys,
         report: queues.report,
     }
 }
@@ -175,6 +196,7 @@ async fn run_queues(world: Arc<World>, queues: Queues, stop: &CancellationToken)
         () = reconcile!(queues.halls, hall) => (),
         () = reconcile!(queues.outbox, outbox) => (),
         () = reconcile!(queues.sweep, sweep) => (),
+        () = reconcile!(queues.keys, keys) => (),
         () = reconcile!(queues.report, report) => (),
         () = report::beat::beat(world.clone()) => (),
         () = report::canary::watch_over(world.clone()) => (),

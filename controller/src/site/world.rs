@@ -22,7 +22,7 @@ use kube::runtime::watcher;
 use kube::{Api, Client, ResourceExt};
 use tokio_util::sync::CancellationToken;
 use yunting_crds::names::{SiteName, SliceKind, slice};
-use yunting_crds::{HallSlice, NodeReport, SliceRecord, VdcSlice, labels};
+use yunting_crds::{HallSlice, NodeReport, SliceRecord, VdcSlice, VolumeKey, labels};
 use yunting_plan::hall::door::{GATEWAY, gateway_key};
 use yunting_plan::hall::route::HTTP_ROUTE;
 use yunting_plan::object::{ApiKind, api_kind};
@@ -40,6 +40,7 @@ use crate::cache::{Cache, Cached, Tags};
 use crate::children::{Child, Children, Tally, Watched};
 use crate::context::Context;
 use crate::hub_client::Servers;
+use crate::keys::embedded::Embedded;
 use crate::queue::Waker;
 use crate::wire::Read;
 use crate::writer::Writer;
@@ -75,6 +76,8 @@ pub(super) struct Wakers {
     pub(super) outbox: Waker<Name>,
     /// By namespace: what is in it is held against its limits.
     pub(super) sweep: Waker<Name>,
+    /// By uid of the VDC: who asks for keys of its volumes is answered.
+    pub(super) keys: Waker<Name>,
     /// One key only.
     pub(super) report: Waker<Name>,
 }
@@ -99,6 +102,7 @@ impl Wakers {
     pub(super) fn about(&self, name: &str) {
         if let Some(uid) = name.strip_prefix("vdc-") {
             self.vdcs.wake(Name(uid.to_owned()));
+            self.keys.wake(Name(uid.to_owned()));
         } else if let Some(uid) = name.strip_prefix("hall-") {
             self.halls.wake(Name(uid.to_owned()));
         }
@@ -128,6 +132,7 @@ pub(super) struct Ends {
     pub(super) hub_writer: Writer,
     pub(super) own: Servers,
     pub(super) writer: Writer,
+    pub(super) keys: Option<Embedded>,
 }
 
 /// What has been seen, and what is needed to act on it.
@@ -150,6 +155,10 @@ pub(super) struct World {
     pub(super) children: Children,
     pub(super) nodes: Cache<Node>,
     pub(super) storage_classes: Cache<StorageClass>,
+    /// Who asks for keys of volumes, by uid of the VDC.
+    pub(super) volume_keys: Cache<VolumeKey>,
+    /// The site's store of keys, if it has one.
+    pub(super) keys: Option<Embedded>,
     /// What nodes have seen of the isolation of VDCs.
     pub(super) words: Arc<Words>,
     /// Whether the site's API servers enforce Yunting's policies.
@@ -318,6 +327,10 @@ impl World {
             let w = w.clone();
             move |_: &StorageClass| w.report()
         });
+        let volume_keys = at_site.tagged(|k: &VolumeKey| vec![k.spec.vdc.clone()], {
+            let w = w.clone();
+            move |k: &VolumeKey| w.keys.wake(Name(k.spec.vdc.clone()))
+        });
         watch_policies(&at_site, &canary);
         let words = watch_nodes(&at_site, w);
         tokio::spawn(hub_heard(w.clone(), records.clone(), vdc_slices.clone(), hall_slices.clone()));
@@ -326,6 +339,7 @@ impl World {
         nodes.ready().await;
         wakers.report();
         let review = Review::of(records.all().iter().map(|r| r.name_any()));
+        let keys = ends.keys.clone();
         Ok(Self {
             context,
             site,
@@ -339,6 +353,8 @@ impl World {
             children,
             nodes,
             storage_classes,
+            volume_keys,
+            keys,
             words,
             canary,
             memory,

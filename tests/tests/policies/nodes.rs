@@ -15,10 +15,30 @@ pub fn cases() -> Vec<Case> {
             "spec": {"node": name},
         })
     };
-    policy("yunting-node-report")
+    let mut all = keys();
+    let cases = policy("yunting-node-report")
         .refuses("its own node only", NODE, create(reports, report("n2")))
         .refuses("its own node only", NODE, applied(&format!("{reports}/n2"), report("n2")))
         .accepts(NODE, create(reports, report("n1")))
         .accepts(NODE, applied(&format!("{reports}/n1"), report("n1")))
+        .done();
+    all.extend(cases);
+    all
+}
+
+/// Who asks for a key gets it.
+fn keys() -> Vec<Case> {
+    let keys = "/apis/yunting.io/v1alpha1/volumekeys";
+    let key = |name: &str, node: &str| {
+        json!({
+            "apiVersion": "yunting.io/v1alpha1", "kind": "VolumeKey", "metadata": {"name": name},
+            "spec": {"node": node, "vdc": "aaaaaaaa-1111"},
+        })
+    };
+    policy("yunting-volume-key")
+        .refuses("of its own node only", NODE, create(keys, key("v", "n2")))
+        .refuses("of its own node only", NODE, applied(&format!("{keys}/v"), key("v", "n2")))
+        .accepts(NODE, create(keys, key("v", "n1")))
+        .accepts(NODE, applied(&format!("{keys}/v"), key("v", "n1")))
         .done()
 }

@@ -32,13 +32,12 @@ fn site(scale: Scale, index: u8, name: &str, display_name: &str) -> Site {
     Site::new(name, spec)
 }
 
-/// Nothing enforces network policies in the lab before Yunting's own boundary does, and no site encrypts volumes:
-/// the conditions say so.
+/// Yunting's own driver keeps volumes; in the lab Yunting's own boundary keeps the network.
 fn providers(scale: Scale, index: u8, name: &str) -> Providers {
     let storage = StorageProvider {
-        name: "local-path".to_owned(),
-        driver: "rancher.io/local-path".to_owned(),
-        encryption: StorageEncryption::None,
+        name: "yunting-encrypted".to_owned(),
+        driver: "volumes.yunting.io".to_owned(),
+        encryption: StorageEncryption::PerVolume,
         replication: StorageReplication::None,
     };
     // The lab's gateway is a process of the node, not a pod: it calls pods from these addresses.

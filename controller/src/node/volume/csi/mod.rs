@@ -1,0 +1,127 @@
+//! What kubelet and sidecars speak with: the three services of CSI on one socket, and on another the kubelet's
+//! registration of drivers. Checks what is asked and translates; what is done is in `driver`.
+
+mod controller;
+mod identity;
+mod node;
+mod registration;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tokio::net::UnixListener;
+use tokio_stream::wrappers::UnixListenerStream;
+use tonic::Status;
+use tonic::transport::Server;
+use yunting_csi::csi::controller_server::ControllerServer;
+use yunting_csi::csi::identity_server::IdentityServer;
+use yunting_csi::csi::node_server::NodeServer;
+use yunting_csi::csi::volume_capability::access_mode::Mode;
+use yunting_csi::csi::volume_capability::{AccessType, MountVolume};
+use yunting_csi::csi::{CapacityRange, VolumeCapability};
+use yunting_csi::registration::registration_server::RegistrationServer;
+
+use super::DRIVER;
+use super::driver::Driver;
+
+/// Key of the topology: a volume is on its node.
+const TOPOLOGY: &str = "volumes.yunting.io/node";
+/// Bytes of a volume for which no size is asked.
+const DEFAULT_SIZE: u64 = 1 << 30;
+
+/// Serves until it cannot, and keeps keys as they are wrapped anew meanwhile.
+pub(super) async fn serve(driver: Arc<Driver>, kubelet: &Path) -> anyhow::Result<()> {
+    let endpoint = kubelet.join("plugins").join(DRIVER).join("csi.sock");
+    let registry = kubelet.join("plugins_registry").join(format!("{DRIVER}-reg.sock"));
+    let services = Server::builder()
+        .add_service(IdentityServer::new(identity::Identity))
+        .add_service(ControllerServer::new(controller::Controller(driver.clone())))
+        .add_service(NodeServer::new(node::Node(driver.clone())))
+        .serve_with_incoming(listen(&endpoint)?);
+    let registration = registration::Registration { endpoint };
+    let registration = Server::builder()
+        .add_service(RegistrationServer::new(registration))
+        .serve_with_incoming(listen(&registry)?);
+    tokio::select! {
+        served = services => served.context("the driver's socket"),
+        served = registration => served.context("the driver's registration"),
+        () = driver.follow_keys() => Ok(()),
+    }
+}
+
+/// For root alone: whoever speaks here mounts volumes.
+fn listen(socket: &PathBuf) -> anyhow::Result<UnixListenerStream> {
+    let at = || socket.display().to_string();
+    if let Some(directory) = socket.parent() {
+        fs::create_dir_all(directory).with_context(at)?;
+    }
+    // One of a process before this one.
+    match fs::remove_file(socket) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error).with_context(at),
+        _ => (),
+    }
+    let listener = UnixListener::bind(socket).with_context(at)?;
+    fs::set_permissions(socket, fs::Permissions::from_mode(0o600)).with_context(at)?;
+    Ok(UnixListenerStream::new(listener))
+}
+
+/// Only file systems, only on one node at a time.
+fn check(capability: Option<&VolumeCapability>) -> Result<(), Status> {
+    let capability = capability.ok_or_else(|| missing("volume_capability"))?;
+    match &capability.access_type {
+        Some(AccessType::Mount(MountVolume { fs_type, mount_flags, .. })) => {
+            if !fs_type.is_empty() {
+                let text = format!("fsType {fs_type:?} cannot be chosen: leave it out of the StorageClass");
+                return Err(Status::invalid_argument(text));
+            }
+            if !mount_flags.is_empty() {
+                return Err(Status::invalid_argument("mountOptions are not taken: leave them out"));
+            }
+        }
+        Some(AccessType::Block(_)) => {
+            return Err(Status::invalid_argument("volumeMode: Block is not served; use Filesystem"));
+        }
+        None => return Err(missing("volume_capability.access_type")),
+    }
+    let mode = capability.access_mode.as_ref().map_or(Mode::Unknown, |m| m.mode());
+    match mode {
+        Mode::SingleNodeWriter
+        | Mode::SingleNodeReaderOnly
+        | Mode::SingleNodeSingleWriter
+        | Mode::SingleNodeMultiWriter => Ok(()),
+        _ => Err(Status::invalid_argument(
+            "a volume is on one node: accessModes ReadWriteOnce or ReadWriteOncePod",
+        )),
+    }
+}
+
+/// Bytes at least and at most.
+fn bytes(range: Option<&CapacityRange>) -> Result<(u64, Option<u64>), Status> {
+    let Some(range) = range else { return Ok((DEFAULT_SIZE, None)) };
+    let of = |value: i64| {
+        u64::try_from(value).map_err(|_| Status::invalid_argument(format!("{value} bytes are no size")))
+    };
+    let (least, most) = (of(range.required_bytes)?, Some(of(range.limit_bytes)?).filter(|most| *most > 0));
+    let least = if least == 0 { most.unwrap_or(DEFAULT_SIZE).min(DEFAULT_SIZE) } else { least };
+    if most.is_some_and(|most| least > most) {
+        return Err(Status::out_of_range("capacity_range asks for more than it allows"));
+    }
+    Ok((least, most))
+}
+
+fn missing(field: &str) -> Status {
+    Status::invalid_argument(format!("{field} is missing"))
+}
+
+/// A field that has to be there.
+fn given<'a>(field: &str, value: &'a str) -> Result<&'a str, Status> {
+    if value.is_empty() { Err(missing(field)) } else { Ok(value) }
+}
+
+/// Bytes as the interface counts them.
+fn signed(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}

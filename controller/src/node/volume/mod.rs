@@ -1,0 +1,63 @@
+//! Volumes of the node: CSI driver `volumes.yunting.io`. One btrfs subvolume per volume holds nothing but a file system of
+//! ciphertext and a header with its wrapped key; the clear text exists in a mount only, while a pod uses it.
+//!
+//! `store` keeps subvolumes, `cipher` opens and closes them, `keys` asks the site for data keys, `csi` is what kubelet and
+//! sidecars speak with. Each step of a volume's life can be done again after a crash at any point.
+
+mod cipher;
+mod csi;
+mod driver;
+mod error;
+mod header;
+mod keys;
+mod locks;
+mod mounts;
+mod store;
+mod tool;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use kube::Client;
+use tokio_util::sync::CancellationToken;
+use yunting_crds::SliceRecord;
+
+use crate::cache::Cache;
+use crate::metrics::Metrics;
+use crate::writer::Writer;
+use driver::Driver;
+
+/// Name of the driver.
+pub const DRIVER: &str = "volumes.yunting.io";
+
+/// Where things are.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// A directory of a btrfs file system of this node, for ciphertext.
+    pub directory: PathBuf,
+    /// The kubelet's root directory, where it looks for drivers.
+    pub kubelet: PathBuf,
+}
+
+/// What the rest of the node's controller lends.
+pub(super) struct Lent<'a> {
+    pub(super) node: &'a str,
+    pub(super) client: &'a Client,
+    pub(super) writer: &'a Writer,
+    pub(super) metrics: &'a Arc<Metrics>,
+    pub(super) records: &'a Cache<SliceRecord>,
+    /// Directory of this process that is empty after a boot, where volumes are mounted.
+    pub(super) run: &'a Path,
+}
+
+/// Serves until it cannot.
+pub(super) async fn serve(options: &Options, lent: Lent<'_>, stop: &CancellationToken) -> anyhow::Result<()> {
+    let store = store::Store::open(&options.directory).await;
+    let store = store.with_context(|| format!("volumes in {}", options.directory.display()))?;
+    let keys = keys::Keys::start(&lent, stop).await;
+    let driver = Driver::new(lent.node, lent.run.join("volumes"), lent.records.clone(), store, keys);
+    driver.tidy().await.context("volumes that were not finished")?;
+    tracing::info!(directory = %options.directory.display(), "volumes are served");
+    csi::serve(Arc::new(driver), &options.kubelet).await
+}
