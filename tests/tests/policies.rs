@@ -28,6 +28,8 @@ mod rights_site;
 mod site;
 #[path = "policies/site_fixtures.rs"]
 mod site_fixtures;
+#[path = "policies/volumes.rs"]
+mod volumes;
 #[path = "policies/workloads.rs"]
 mod workloads;
 
@@ -51,7 +53,7 @@ async fn a_site_refuses_what_it_must_and_nothing_else() {
     install(&server, Place::Crds("site")).await;
     apply(&server, site_fixtures::objects()).await;
     install(&server, Place::Manifests("site")).await;
-    let cases = site::cases().into_iter().chain(workloads::cases()).chain(nodes::cases()).collect();
+    let cases = [site::cases(), workloads::cases(), volumes::cases(), nodes::cases()].concat();
     Table::new(cases).check(&server, "site").await;
 }
 

@@ -16,6 +16,7 @@ use crate::local_path;
 use crate::manifests::{self, Variables};
 use crate::site::control::{self, Request};
 use crate::site::parts::ADDONS;
+use crate::site::sidecars::SIDECARS;
 use crate::spec::{Lab, Site, cache_dir};
 use crate::state::State;
 use crate::stock::Stock;
@@ -43,11 +44,11 @@ pub async fn ensure(lab: &Lab, state: &State, stock: &Stock, site: &Site) -> Res
     waited.map(drop).map_err(|e| late(e.to_string()))
 }
 
-/// Lets the processes start that needed them.
-pub fn start(lab: &Lab, site: &Site) -> Result<()> {
-    ADDONS
-        .iter()
-        .try_for_each(|name| control::ask(&lab.site_dir(site), &Request::Start((*name).to_owned())).map(drop))
+/// Lets the processes start that needed them, and the sidecars, whose roles are there with the boundary's.
+pub fn start(lab: &Lab, state: &State, site: &Site) -> Result<()> {
+    let sidecars = SIDECARS.iter().filter(|_| state.volumes).map(|sidecar| sidecar.name);
+    let start = |name: &str| control::ask(&lab.site_dir(site), &Request::Start(name.to_owned())).map(drop);
+    ADDONS.into_iter().chain(sidecars).try_for_each(start)
 }
 
 /// The Gateway API's kinds, from its Go module, and the site's Gateway.

@@ -1,7 +1,8 @@
-//! Kubernetes, etcd and CoreDNS, built from source through the Go module proxy and kept in the cache.
+//! Kubernetes, etcd, CoreDNS and the processes of volumes, built from source through the Go module proxy and kept in
+//! the cache.
 //!
 //! The module files are compiled into this program, so a build needs no checkout. The cache key is the hash of
-//! `go.mod`, `go.sum` and `main.go`: the same sources are never built twice.
+//! `go.mod`, `go.sum`, `main.go` and the linker's flags: the same sources are never built twice.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -39,7 +40,21 @@ macro_rules! module {
     };
 }
 
-const PROGRAMS: [GoProgram; 4] = [
+/// A sidecar of CSI drivers. They share one module, so what the first compiles the others find in Go's cache.
+macro_rules! sidecar {
+    ($name:literal, $package:literal, $version:literal, $time:literal) => {
+        GoProgram {
+            name: $name,
+            about: concat!($name, " ", $version, " (", $time, " the first time)"),
+            files: module!("csi"),
+            package: concat!("github.com/kubernetes-csi/", $package, "/cmd/", $name),
+            ldflags: concat!("-s -w -X main.version=", $version),
+            names: &[$name],
+        }
+    };
+}
+
+const PROGRAMS: [GoProgram; 8] = [
     GoProgram {
         name: "etcd",
         about: "etcd 3.6 (about a minute the first time)",
@@ -80,6 +95,10 @@ const PROGRAMS: [GoProgram; 4] = [
         ldflags: "-s -w",
         names: &["local-path-provisioner"],
     },
+    sidecar!("csi-provisioner", "external-provisioner/v6", "v6.4.0", "about 4 minutes"),
+    sidecar!("csi-resizer", "external-resizer/v2", "v2.3.0", "some seconds"),
+    sidecar!("csi-snapshotter", "external-snapshotter/v8", "v8.7.0", "some seconds"),
+    sidecar!("snapshot-controller", "external-snapshotter/v8", "v8.7.0", "some seconds"),
 ];
 
 /// Builds what the cache lacks and links every program into `bin` by the name it is called by.

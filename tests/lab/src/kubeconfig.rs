@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::error::Result;
 use crate::pki::{ADMIN, ADMINS};
 use crate::pki::{Authority, Hub, Pair, SiteAuthorities, Subject, write_secret};
+use crate::site::sidecars::SIDECARS;
 use crate::spec::{Lab, Site};
 use crate::state::Ports;
 
@@ -45,6 +46,9 @@ pub fn write_site(lab: &Lab, site: &Site, own: &SiteAuthorities, hub: &Hub) -> R
     cluster("node-controller.yaml", node)?;
     cluster("gateway.yaml", Subject::client("yunting:gateway"))?;
     cluster("local-path.yaml", Subject::client("yunting:local-path"))?;
+    for sidecar in &SIDECARS {
+        cluster(&sidecar.kubeconfig(), Subject::client(sidecar.user))?;
+    }
     let manager = Subject::client("system:kube-controller-manager");
     write("hub-controller-manager.yaml", &hub_here, &hub.clients, manager)?;
     write("hub-lab-admin.yaml", &hubs, &hub.clients, Subject::client(ADMIN).group(ADMINS))?;

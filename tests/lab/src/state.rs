@@ -60,6 +60,9 @@ pub struct State {
     /// Whether the sites' nodes keep Yunting's network boundary, from before their first pod on.
     #[serde(default)]
     pub boundary: bool,
+    /// Whether volumes come from the driver of the sites' node controllers, so that a site starts its sidecars.
+    #[serde(default)]
+    pub volumes: bool,
     /// Whether `install` was done, so that a site starts our controllers when it boots.
     #[serde(default)]
     pub controllers: bool,

@@ -76,8 +76,9 @@ fn foundation(lab: &Lab, options: &Options, progress: &Progress) -> Result<(Stoc
     let since = Instant::now();
     let state = State::read(lab)?.unwrap_or_default();
     // What a site's pods were started with, they have until it boots anew.
-    let boundary = state.boundary || !options.bare && !running;
-    State { sites: lab.sites.len(), boundary, ..state }.write(lab)?;
+    let fresh = !options.bare && !running;
+    let (boundary, volumes) = (state.boundary || fresh, state.volumes || fresh);
+    State { sites: lab.sites.len(), boundary, volumes, ..state }.write(lab)?;
     pki::ensure(lab)?;
     wan::ensure(lab)?;
     let ports = forward::ensure(lab)?;
@@ -102,7 +103,7 @@ async fn power_and_wait(lab: &Lab, stock: &Stock, progress: &Progress) -> Result
             install::site(lab, &state, stock, site).await?;
         }
         addons::ensure(lab, &state, stock, site).await?;
-        addons::start(lab, site)?;
+        addons::start(lab, &state, site)?;
         processes_ready(lab, site, Which::All, progress, since).await?;
         progress.done(&site.name, "cluster DNS, gateway and volumes ready", since);
         Ok(())

@@ -11,7 +11,7 @@ use super::fixture::World;
 /// What an API server calls itself when it asks itself, inside its own process. No certificate says so.
 const ITSELF: &str = "system:apiserver";
 /// Everybody who has business at an API server: exact names, or what a name begins with where a name follows.
-const KNOWN: [&str; 14] = [
+const KNOWN: [&str; 18] = [
     ITSELF,
     "system:anonymous",
     "system:kube-controller-manager",
@@ -20,6 +20,10 @@ const KNOWN: [&str; 14] = [
     "system:node:",
     "system:serviceaccount:kube-system:",
     "yunting:local-path",
+    "yunting:volumes-provisioner",
+    "yunting:volumes-resizer",
+    "yunting:volumes-snapshotter",
+    "yunting:snapshot-controller",
     "yunting:hub:",
     "yunting:site:",
     "yunting:node:",

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::process::{Plan, Process};
-use super::{apiserver, etcd, node, parts, supervisor};
+use super::{apiserver, etcd, node, parts, sidecars, supervisor};
 use crate::cmd;
 use crate::disk;
 use crate::error::{Error, Result};
@@ -33,6 +33,7 @@ pub fn processes(plan: &Plan, state: &State, stock: &Stock) -> Vec<Process> {
         apiserver::processes(plan),
         node::processes(plan),
         parts::processes(plan, state, stock),
+        sidecars::processes(plan, state),
     ]
     .concat()
 }

@@ -14,4 +14,5 @@ pub mod init;
 pub mod node;
 pub mod parts;
 pub mod process;
+pub mod sidecars;
 pub mod supervisor;

@@ -11,6 +11,8 @@ use crate::pki::write_secret;
 
 /// Where containerd listens inside the site.
 pub const CONTAINERD_SOCKET: &str = "/run/containerd/containerd.sock";
+/// The kubelet's own directory, on the site's disk: drivers of volumes have their sockets below it.
+pub const KUBELET_ROOT: &str = "kubelet";
 /// The image of every pod's first container.
 const PAUSE: &str = "localhost/pause:lab";
 
@@ -21,7 +23,7 @@ pub fn processes(plan: &Plan) -> Vec<Process> {
     let kubelet = flags([
         ("config", plan.config("kubelet.yaml")),
         ("kubeconfig", plan.kube("kubelet.yaml")),
-        ("root-dir", plan.disk("kubelet")),
+        ("root-dir", plan.disk(KUBELET_ROOT)),
         ("hostname-override", node.clone()),
         ("node-ip", plan.site.address().to_string()),
         ("node-labels", format!("yunting.io/site={}", plan.site.name)),

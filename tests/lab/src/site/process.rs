@@ -87,6 +87,13 @@ impl Process {
         }
     }
 
+    /// Gives it a word of environment.
+    #[must_use]
+    pub fn env(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.env.push((name, value.into()));
+        self
+    }
+
     /// Names what has to be ready first.
     #[must_use]
     pub fn after(mut self, names: &[&'static str]) -> Self {
