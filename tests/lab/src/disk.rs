@@ -11,8 +11,8 @@ use crate::error::{Error, Result};
 use crate::spec::SiteDir;
 
 /// Sparse sizes: what is written counts, not these.
-const DISK_BYTES: u64 = 24 << 30;
-const VOLUMES_BYTES: u64 = 8 << 30;
+const DISK_BYTES: u64 = 96 << 30;
+const VOLUMES_BYTES: u64 = 64 << 30;
 
 /// Makes the loop file with its file system, from the host, before the site starts for the first time.
 pub fn ensure(dir: &SiteDir) -> Result<()> {

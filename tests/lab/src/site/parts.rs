@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
+use super::node::KUBELET_ROOT;
 use super::process::{Plan, Process, Ready, text};
 use crate::error::Result;
 use crate::pki::write_secret;
@@ -22,8 +23,8 @@ pub const NODE_CONTROLLER_PORT: u16 = 9093;
 /// The name of the process that keeps the network boundary.
 pub const NODE_CONTROLLER: &str = "node-controller";
 /// All that a node's controller may do besides what anybody may: nftables, and the network namespaces of pods, which its
-/// prober enters.
-const NODE_RIGHTS: &str = "-all,+net_admin,+sys_admin";
+/// prober enters; mounts of volumes; and what is below the kubelet's directories, whoever owns it.
+const NODE_RIGHTS: &str = "-all,+net_admin,+sys_admin,+dac_override";
 /// Links of a site's node that lead to no pod: loopback and the WAN.
 pub const OUTER_LINKS: [&str; 2] = ["lo", "eth0"];
 /// The names of the processes that `install` lets start.
@@ -36,7 +37,7 @@ pub const ADDONS: [&str; 2] = ["gateway", "local-path"];
 pub fn processes(plan: &Plan, state: &State, stock: &Stock) -> Vec<Process> {
     let mut all = vec![issuer(plan), gateway(plan).enabled(state.addons)];
     all.push(local_path(plan, &busybox(stock)).enabled(state.addons));
-    all.push(node_controller(plan).enabled(state.boundary));
+    all.push(node_controller(plan, state.volumes).enabled(state.boundary));
     all.extend(controllers(plan).map(|process| process.enabled(state.controllers)));
     all
 }
@@ -84,6 +85,7 @@ fn controllers(plan: &Plan) -> [Process; 2] {
     let (hub_side, own_side) = (plan.kube("site-hub.yaml"), plan.kube("site-controller.yaml"));
     let mut site = words(&["site", "--site", name, "--hub-kubeconfig", &hub_side]);
     site.extend(words(&["--site-kubeconfig", &own_side, "--listen", &listen(SITE_CONTROLLER_PORT)]));
+    site.extend(words(&["--keys", &plan.disk("keys")]));
     let health = |port| Ready::Http(port, "/healthz");
     [
         Process::new(CONTROLLERS[0], program.clone(), hub)
@@ -115,7 +117,7 @@ fn beyond(plan: &Plan) -> Vec<String> {
 }
 
 /// Without it no pod gets a network, so it does not wait for `install`.
-fn node_controller(plan: &Plan) -> Process {
+fn node_controller(plan: &Plan, volumes: bool) -> Process {
     let (kubeconfig, node) = (plan.kube("node-controller.yaml"), plan.site.node());
     let at = format!("127.0.0.1:{NODE_CONTROLLER_PORT}");
     let mut args = words(&["node", "--node", &node, "--kubeconfig", &kubeconfig, "--listen", &at]);
@@ -125,6 +127,10 @@ fn node_controller(plan: &Plan) -> Process {
     args.extend(flags("--outer", links.map(str::to_owned).to_vec()));
     args.extend(flags("--inside", networks));
     args.extend(flags("--beyond", beyond(plan)));
+    if volumes {
+        let (directory, kubelet) = (text(&plan.dir.volumes().join("yunting")), plan.disk(KUBELET_ROOT));
+        args.extend(words(&["--volumes", &directory, "--kubelet", &kubelet]));
+    }
     let mut least = words(&["--bounding-set", NODE_RIGHTS, "--inh-caps", "-all", "--no-new-privs"]);
     least.push(text(&plan.lab.program("yunting-controller")));
     least.append(&mut args);

@@ -161,7 +161,10 @@ mod tests {
     #[test]
     fn they_have_no_capability_and_know_their_node() {
         for process in processes(&plan("lab"), &State::default()) {
-            assert_eq!((process.program.as_path(), &process.args[..2]), (Path::new("setpriv"), &NO_RIGHTS.map(str::to_owned)[..2]));
+            assert_eq!(
+                (process.program.as_path(), &process.args[..2]),
+                (Path::new("setpriv"), &NO_RIGHTS.map(str::to_owned)[..2])
+            );
             assert!(process.env.contains(&("NODE_NAME", "qiaocheng-1".into())), "{}", process.name);
         }
     }
