@@ -18,7 +18,7 @@ use crate::site::control::{self, Request};
 use crate::site::parts::ADDONS;
 use crate::site::sidecars::SIDECARS;
 use crate::spec::{Lab, Site, cache_dir};
-use crate::state::State;
+use crate::state::{State, Volumes};
 use crate::stock::Stock;
 
 const COREDNS: &str = include_str!("../cluster/coredns.yaml");
@@ -46,7 +46,7 @@ pub async fn ensure(lab: &Lab, state: &State, stock: &Stock, site: &Site) -> Res
 
 /// Lets the processes start that needed them, and the sidecars, whose roles are there with the boundary's.
 pub fn start(lab: &Lab, state: &State, site: &Site) -> Result<()> {
-    let sidecars = SIDECARS.iter().filter(|_| state.volumes).map(|sidecar| sidecar.name);
+    let sidecars = SIDECARS.iter().filter(|_| state.volumes == Volumes::Driver).map(|sidecar| sidecar.name);
     let start = |name: &str| control::ask(&lab.site_dir(site), &Request::Start(name.to_owned())).map(drop);
     ADDONS.into_iter().chain(sidecars).try_for_each(start)
 }

@@ -46,6 +46,17 @@ impl Ports {
     }
 }
 
+/// Where volumes come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Volumes {
+    /// From the local-path provisioner only.
+    #[default]
+    LocalPath,
+    /// From the driver of the node controllers, too, whose sidecars a site starts then.
+    Driver,
+}
+
 /// The file `lab.json`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
@@ -60,9 +71,9 @@ pub struct State {
     /// Whether the sites' nodes keep Yunting's network boundary, from before their first pod on.
     #[serde(default)]
     pub boundary: bool,
-    /// Whether volumes come from the driver of the sites' node controllers, so that a site starts its sidecars.
+    /// Where the sites' volumes come from.
     #[serde(default)]
-    pub volumes: bool,
+    pub volumes: Volumes,
     /// Whether `install` was done, so that a site starts our controllers when it boots.
     #[serde(default)]
     pub controllers: bool,

@@ -15,7 +15,7 @@ use crate::progress::Progress;
 use crate::site::control::{self, Request};
 use crate::site::process::Phase;
 use crate::spec::{Lab, Site};
-use crate::state::{self, State};
+use crate::state::{self, State, Volumes};
 use crate::stock::{self, Stock};
 use crate::{
     addons, binaries, cgroup, daemon, forward, hygiene, install, kubeconfig, limits, packages, pki, power,
@@ -77,7 +77,8 @@ fn foundation(lab: &Lab, options: &Options, progress: &Progress) -> Result<(Stoc
     let state = State::read(lab)?.unwrap_or_default();
     // What a site's pods were started with, they have until it boots anew.
     let fresh = !options.bare && !running;
-    let (boundary, volumes) = (state.boundary || fresh, state.volumes || fresh);
+    let boundary = state.boundary || fresh;
+    let volumes = if fresh { Volumes::Driver } else { state.volumes };
     State { sites: lab.sites.len(), boundary, volumes, ..state }.write(lab)?;
     pki::ensure(lab)?;
     wan::ensure(lab)?;

@@ -8,7 +8,7 @@
 use super::node::KUBELET_ROOT;
 use super::parts::NODE_CONTROLLER;
 use super::process::{Plan, Process, flags, text};
-use crate::state::State;
+use crate::state::{State, Volumes};
 
 /// The driver's name.
 pub const DRIVER: &str = "volumes.yunting.io";
@@ -112,7 +112,7 @@ pub fn socket(plan: &Plan) -> String {
 
 /// The processes; they wait for the first `up` to have brought kinds and roles.
 pub fn processes(plan: &Plan, state: &State) -> Vec<Process> {
-    let enabled = state.volumes && state.addons;
+    let enabled = state.volumes == Volumes::Driver && state.addons;
     SIDECARS.iter().map(|sidecar| sidecar.process(plan).enabled(enabled)).collect()
 }
 
@@ -152,10 +152,14 @@ mod tests {
     fn they_start_only_where_volumes_are_and_once_their_roles_are() {
         let plan = plan("lab");
         let started = |volumes, addons| {
-            let all = processes(&plan, &State { volumes, addons, ..State::default() });
+            let all = processes(&plan, &State { addons, volumes, ..State::default() });
             all.iter().filter(|process| process.enabled).count()
         };
-        assert_eq!([started(true, true), started(true, false), started(false, true)], [SIDECARS.len(), 0, 0]);
+        let (driver, none) = (Volumes::Driver, Volumes::LocalPath);
+        assert_eq!(
+            [started(driver, true), started(driver, false), started(none, true)],
+            [SIDECARS.len(), 0, 0]
+        );
     }
 
     #[test]
