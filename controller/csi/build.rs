@@ -1,7 +1,7 @@
-//! Generates the protocols' types and services, without `protoc`: protox is a protobuf compiler in Rust.
+//! Generates the protocol's types and services, without `protoc`: protox is a protobuf compiler in Rust.
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let descriptors = protox::compile(["csi.proto", "pluginregistration.proto"], ["proto"])?;
+    let descriptors = protox::compile(["csi.proto"], ["proto"])?;
     println!("cargo:rerun-if-changed=proto");
     // What is not served says so: `Unimplemented`.
     tonic_prost_build::configure().generate_default_stubs(true).compile_fds(descriptors)?;

@@ -16,7 +16,7 @@ use crate::local_path;
 use crate::manifests::{self, Variables};
 use crate::site::control::{self, Request};
 use crate::site::parts::ADDONS;
-use crate::site::sidecars::SIDECARS;
+use crate::site::sidecars::{REGISTRAR, SIDECARS};
 use crate::spec::{Lab, Site, cache_dir};
 use crate::state::{State, Volumes};
 use crate::stock::Stock;
@@ -46,7 +46,8 @@ pub async fn ensure(lab: &Lab, state: &State, stock: &Stock, site: &Site) -> Res
 
 /// Lets the processes start that needed them, and the sidecars, whose roles are there with the boundary's.
 pub fn start(lab: &Lab, state: &State, site: &Site) -> Result<()> {
-    let sidecars = SIDECARS.iter().filter(|_| state.volumes == Volumes::Driver).map(|sidecar| sidecar.name);
+    let sidecars = SIDECARS.iter().map(|sidecar| sidecar.name).chain([REGISTRAR]);
+    let sidecars = sidecars.filter(|_| state.volumes == Volumes::Driver);
     let start = |name: &str| control::ask(&lab.site_dir(site), &Request::Start(name.to_owned())).map(drop);
     ADDONS.into_iter().chain(sidecars).try_for_each(start)
 }

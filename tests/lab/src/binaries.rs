@@ -54,7 +54,7 @@ macro_rules! sidecar {
     };
 }
 
-const PROGRAMS: [GoProgram; 8] = [
+const PROGRAMS: [GoProgram; 9] = [
     GoProgram {
         name: "etcd",
         about: "etcd 3.6 (about a minute the first time)",
@@ -94,6 +94,14 @@ const PROGRAMS: [GoProgram; 8] = [
         package: "github.com/rancher/local-path-provisioner",
         ldflags: "-s -w",
         names: &["local-path-provisioner"],
+    },
+    GoProgram {
+        name: "csi-registrar",
+        about: "the registrar of the CSI driver (some seconds)",
+        files: module!("registrar", "main.go"),
+        package: ".",
+        ldflags: "-s -w",
+        names: &["csi-registrar"],
     },
     sidecar!("csi-provisioner", "external-provisioner/v6", "v6.4.0", "about 4 minutes"),
     sidecar!("csi-resizer", "external-resizer/v2", "v2.3.0", "some seconds"),

@@ -193,6 +193,19 @@ pub(super) fn is_open(place: &Path) -> Result<bool, Error> {
     Ok(mounts::at(place)?.is_some_and(|m| m.kind == "ext4"))
 }
 
+/// Gives back to the disk what files that are gone have held. What cannot be given back now is at the next closing.
+pub(super) async fn trim(volume: &str, place: &Path) {
+    if !is_open(place).unwrap_or_default() {
+        return;
+    }
+    if let Err(error) = run(&format!("give back the room of volume {volume}"), "fstrim", [place]).await {
+        tracing::info!(
+            error = crate::error::chain(&error),
+            "room of files that are gone is not given back yet"
+        );
+    }
+}
+
 /// Closes it: the kernel forgets the key.
 pub(super) fn close(place: &Path) -> Result<(), Error> {
     mounts::remove(&opening(place))?;

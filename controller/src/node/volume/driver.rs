@@ -267,6 +267,7 @@ impl Driver {
         let volume = name(volume)?;
         let _turn = self.locks.take(volume).await;
         mounts::take_away(staging)?;
+        cipher::trim(volume, &self.at(volume)).await;
         cipher::close(&self.at(volume))?;
         tracing::info!(volume, "volume closed");
         Ok(())

@@ -7,7 +7,7 @@ use super::process::{Plan, Process, Ready, text};
 use crate::error::Result;
 use crate::pki::write_secret;
 use crate::spec::{GATEWAY_PORT, HUB_API_PORT, HUB_SERVICES, ISSUER_PORT, SITE_API_PORT, SITES, Site, WAN};
-use crate::state::State;
+use crate::state::{State, Volumes};
 use crate::stock::Stock;
 use crate::{gateway, issuer, local_path};
 
@@ -37,7 +37,7 @@ pub const ADDONS: [&str; 2] = ["gateway", "local-path"];
 pub fn processes(plan: &Plan, state: &State, stock: &Stock) -> Vec<Process> {
     let mut all = vec![issuer(plan), gateway(plan).enabled(state.addons)];
     all.push(local_path(plan, &busybox(stock)).enabled(state.addons));
-    all.push(node_controller(plan, state.volumes).enabled(state.boundary));
+    all.push(node_controller(plan, state.volumes == Volumes::Driver).enabled(state.boundary));
     all.extend(controllers(plan).map(|process| process.enabled(state.controllers)));
     all
 }

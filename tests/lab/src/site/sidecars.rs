@@ -17,6 +17,9 @@ const NAMESPACE: &str = "yunting-system";
 /// Nothing is done as somebody who may do more than anybody.
 const NO_RIGHTS: [&str; 5] = ["--bounding-set", "-all", "--inh-caps", "-all", "--no-new-privs"];
 
+/// What makes the driver known to the kubelet.
+pub const REGISTRAR: &str = "csi-registrar";
+
 /// One sidecar.
 #[derive(Clone, Copy, Debug)]
 pub struct Sidecar {
@@ -113,7 +116,20 @@ pub fn socket(plan: &Plan) -> String {
 /// The processes; they wait for the first `up` to have brought kinds and roles.
 pub fn processes(plan: &Plan, state: &State) -> Vec<Process> {
     let enabled = state.volumes == Volumes::Driver && state.addons;
-    SIDECARS.iter().map(|sidecar| sidecar.process(plan).enabled(enabled)).collect()
+    let sidecars = SIDECARS.iter().map(|sidecar| sidecar.process(plan));
+    sidecars.chain([registrar(plan)]).map(|process| process.enabled(enabled)).collect()
+}
+
+/// Makes the driver known to the kubelet. It speaks to no API server.
+fn registrar(plan: &Plan) -> Process {
+    let mut words = NO_RIGHTS.map(str::to_owned).to_vec();
+    words.push(text(&plan.bin(REGISTRAR)));
+    words.extend(flags([
+        ("driver-name", DRIVER.to_owned()),
+        ("csi-address", socket(plan)),
+        ("plugin-registration-path", plan.disk(&format!("{KUBELET_ROOT}/plugins_registry"))),
+    ]));
+    Process::new(REGISTRAR, "setpriv", words).after(&["kubelet", NODE_CONTROLLER])
 }
 
 #[cfg(test)]
@@ -158,7 +174,7 @@ mod tests {
         let (driver, none) = (Volumes::Driver, Volumes::LocalPath);
         assert_eq!(
             [started(driver, true), started(driver, false), started(none, true)],
-            [SIDECARS.len(), 0, 0]
+            [SIDECARS.len() + 1, 0, 0]
         );
     }
 
@@ -169,7 +185,8 @@ mod tests {
                 (process.program.as_path(), &process.args[..2]),
                 (Path::new("setpriv"), &NO_RIGHTS.map(str::to_owned)[..2])
             );
-            assert!(process.env.contains(&("NODE_NAME", "qiaocheng-1".into())), "{}", process.name);
+            let knows = process.env.contains(&("NODE_NAME", "qiaocheng-1".into()));
+            assert!(knows || process.name == REGISTRAR, "{}", process.name);
         }
     }
 }

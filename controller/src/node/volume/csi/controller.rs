@@ -1,4 +1,5 @@
-//! Volumes that come, grow and go. Every node serves its own, so the sidecars run on every node.
+//! Volumes that come and go. Every node serves its own, so the sidecars run on every node; growing is the node service's
+//! alone, because a resizer would ask any node.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,11 +10,10 @@ use yunting_csi::csi::controller_service_capability::rpc::Type as Rpc;
 use yunting_csi::csi::controller_service_capability::{self, Type};
 use yunting_csi::csi::validate_volume_capabilities_response::Confirmed;
 use yunting_csi::csi::{
-    ControllerExpandVolumeRequest, ControllerExpandVolumeResponse, ControllerGetCapabilitiesRequest,
-    ControllerGetCapabilitiesResponse, ControllerServiceCapability, CreateSnapshotRequest,
-    CreateSnapshotResponse, CreateVolumeRequest, CreateVolumeResponse, DeleteSnapshotRequest,
-    DeleteSnapshotResponse, DeleteVolumeRequest, DeleteVolumeResponse, GetCapacityRequest,
-    GetCapacityResponse, Snapshot, Topology, ValidateVolumeCapabilitiesRequest,
+    ControllerGetCapabilitiesRequest, ControllerGetCapabilitiesResponse, ControllerServiceCapability,
+    CreateSnapshotRequest, CreateSnapshotResponse, CreateVolumeRequest, CreateVolumeResponse,
+    DeleteSnapshotRequest, DeleteSnapshotResponse, DeleteVolumeRequest, DeleteVolumeResponse,
+    GetCapacityRequest, GetCapacityResponse, Snapshot, Topology, ValidateVolumeCapabilitiesRequest,
     ValidateVolumeCapabilitiesResponse, Volume, VolumeContentSource, controller_server,
     volume_content_source,
 };
@@ -130,7 +130,6 @@ impl controller_server::Controller for Controller {
         let all = [
             Rpc::CreateDeleteVolume,
             Rpc::GetCapacity,
-            Rpc::ExpandVolume,
             Rpc::CreateDeleteSnapshot,
             Rpc::CloneVolume,
             Rpc::SingleNodeMultiWriter,
@@ -167,17 +166,6 @@ impl controller_server::Controller for Controller {
         let asked = request.into_inner();
         self.0.delete_snapshot(given("snapshot_id", &asked.snapshot_id)?).await?;
         Ok(Response::new(DeleteSnapshotResponse {}))
-    }
-
-    async fn controller_expand_volume(
-        &self,
-        request: Request<ControllerExpandVolumeRequest>,
-    ) -> Result<Response<ControllerExpandVolumeResponse>, Status> {
-        let asked = request.into_inner();
-        let volume = given("volume_id", &asked.volume_id)?;
-        let (least, most) = bytes(asked.capacity_range.as_ref())?;
-        let capacity_bytes = signed(self.0.grow(volume, least, most).await?);
-        Ok(Response::new(ControllerExpandVolumeResponse { capacity_bytes, node_expansion_required: true }))
     }
 }
 

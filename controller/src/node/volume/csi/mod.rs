@@ -1,10 +1,12 @@
-//! What kubelet and sidecars speak with: the three services of CSI on one socket, and on another the kubelet's
-//! registration of drivers. Checks what is asked and translates; what is done is in `driver`.
+//! What kubelet and sidecars speak with: the three services of CSI on one socket. Checks what is asked and translates;
+//! what is done is in `driver`.
+//!
+//! The kubelet is told of the driver by a registrar beside it: it calls registrars with the socket's path as host, which
+//! HTTP/2 servers outside Go refuse (kubernetes/kubernetes#109081).
 
 mod controller;
 mod identity;
 mod node;
-mod registration;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -22,7 +24,6 @@ use yunting_csi::csi::node_server::NodeServer;
 use yunting_csi::csi::volume_capability::access_mode::Mode;
 use yunting_csi::csi::volume_capability::{AccessType, MountVolume};
 use yunting_csi::csi::{CapacityRange, VolumeCapability};
-use yunting_csi::registration::registration_server::RegistrationServer;
 
 use super::DRIVER;
 use super::driver::Driver;
@@ -35,19 +36,13 @@ const DEFAULT_SIZE: u64 = 1 << 30;
 /// Serves until it cannot, and keeps keys as they are wrapped anew meanwhile.
 pub(super) async fn serve(driver: Arc<Driver>, kubelet: &Path) -> anyhow::Result<()> {
     let endpoint = kubelet.join("plugins").join(DRIVER).join("csi.sock");
-    let registry = kubelet.join("plugins_registry").join(format!("{DRIVER}-reg.sock"));
     let services = Server::builder()
         .add_service(IdentityServer::new(identity::Identity))
         .add_service(ControllerServer::new(controller::Controller(driver.clone())))
         .add_service(NodeServer::new(node::Node(driver.clone())))
         .serve_with_incoming(listen(&endpoint)?);
-    let registration = registration::Registration { endpoint };
-    let registration = Server::builder()
-        .add_service(RegistrationServer::new(registration))
-        .serve_with_incoming(listen(&registry)?);
     tokio::select! {
         served = services => served.context("the driver's socket"),
-        served = registration => served.context("the driver's registration"),
         () = driver.follow_keys() => Ok(()),
     }
 }

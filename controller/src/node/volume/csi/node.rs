@@ -16,7 +16,7 @@ use yunting_csi::csi::{
     NodeUnstageVolumeRequest, NodeUnstageVolumeResponse, Topology, VolumeUsage, node_server,
 };
 
-use super::{TOPOLOGY, check, given, signed};
+use super::{TOPOLOGY, bytes, check, given, signed};
 use crate::node::volume::driver::{Driver, Filled};
 
 /// The service.
@@ -96,6 +96,9 @@ impl node_server::Node for Node {
         let asked = request.into_inner();
         let volume = given("volume_id", &asked.volume_id)?;
         given("volume_path", &asked.volume_path)?;
+        let (least, most) = bytes(asked.capacity_range.as_ref())?;
+        // Promised first: what cannot grow while it is in use grows when it is opened next.
+        self.0.grow(volume, least, most).await?;
         let capacity_bytes = signed(self.0.fill(volume).await?);
         Ok(Response::new(NodeExpandVolumeResponse { capacity_bytes }))
     }
