@@ -43,8 +43,9 @@ impl<'a> Replay<'a> {
 
     /// `number` points in rising order, by chance.
     pub fn points(&self, number: usize, dice: &mut Dice) -> Vec<usize> {
-        let mut points: Vec<_> =
-            (0..number).filter_map(|_| usize::try_from(dice.below(self.entries.len() as u64 + 1)).ok()).collect();
+        let mut points: Vec<_> = (0..number)
+            .filter_map(|_| usize::try_from(dice.below(self.entries.len() as u64 + 1)).ok())
+            .collect();
         points.sort_unstable();
         points
     }

@@ -17,6 +17,8 @@ pub enum Kind {
     Open,
     /// A file cannot be read to its end.
     Read,
+    /// A file cannot be read to its end even after PostgreSQL has recovered.
+    Stuck,
     /// PostgreSQL does not recover, or a table or an index is damaged.
     Recovery,
     /// A commit that a client was told of is gone.
@@ -87,7 +89,7 @@ pub fn examine(
             return findings;
         }
     };
-    read_all(&open.root, &mut findings);
+    read_all(&open.root, Kind::Read, &mut findings);
     match postgres.recover(&open.root) {
         Err(error) => findings.note(Kind::Recovery, format!("{error:#}")),
         Ok(answer) => {
@@ -99,25 +101,30 @@ pub fn examine(
             }
         }
     }
+    if findings.bad > 0 {
+        read_all(&open.root, Kind::Stuck, &mut findings);
+    }
     open.close();
     findings
 }
 
 /// Reads every file below to its end.
-fn read_all(directory: &Path, findings: &mut Findings) {
+fn read_all(directory: &Path, kind: Kind, findings: &mut Findings) {
     let entries = match std::fs::read_dir(directory) {
         Ok(entries) => entries,
-        Err(error) => return findings.note(Kind::Read, format!("{}: {error}", directory.display())),
+        Err(error) => return findings.note(kind, format!("{}: {error}", directory.display())),
     };
     for entry in entries {
         let looked = entry.and_then(|entry| Ok((entry.path(), entry.file_type()?)));
         match looked {
-            Err(error) => findings.note(Kind::Read, format!("in {}: {error}", directory.display())),
-            Ok((path, kind)) if kind.is_dir() => read_all(&path, findings),
-            Ok((path, kind)) if kind.is_file() => {
-                let read = File::open(&path).and_then(|mut file| std::io::copy(&mut file, &mut std::io::sink()));
+            // A damaged directory says so without end.
+            Err(error) => return findings.note(kind, format!("in {}: {error}", directory.display())),
+            Ok((path, found)) if found.is_dir() => read_all(&path, kind, findings),
+            Ok((path, found)) if found.is_file() => {
+                let read =
+                    File::open(&path).and_then(|mut file| std::io::copy(&mut file, &mut std::io::sink()));
                 if let Err(error) = read {
-                    findings.note(Kind::Read, format!("{}: {error}", path.display()));
+                    findings.note(kind, format!("{}: {error}", path.display()));
                 }
             }
             Ok(_) => {}

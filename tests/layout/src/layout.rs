@@ -33,7 +33,11 @@ impl Key {
     /// A key that `seed` decides; nothing secret is under it.
     pub fn of(seed: u64) -> Self {
         let mut dice = crate::dice::Dice::new(seed, 0);
-        Self((0..64).map(|_| char::from(b"0123456789abcdef"[usize::try_from(dice.below(16)).unwrap_or(0)])).collect())
+        Self(
+            (0..64)
+                .map(|_| char::from(b"0123456789abcdef"[usize::try_from(dice.below(16)).unwrap_or(0)]))
+                .collect(),
+        )
     }
 }
 
@@ -145,11 +149,12 @@ fn open_fscrypt(volume: &Path, key: &Key, at: &Path) -> anyhow::Result<Open> {
 fn create_luks(volume: &Path, key: &Key, at: &Path) -> anyhow::Result<()> {
     let container = volume.join("container");
     sparse(&container)?;
-    let cost = ["--type", "luks1", "-q", "--disable-locks", "--pbkdf-force-iterations", "1000", "--key-file", "-"];
+    let cost =
+        ["--type", "luks1", "-q", "--disable-locks", "--pbkdf-force-iterations", "1000", "--key-file", "-"];
     feed(command("cryptsetup", ["luksFormat"]).args(cost).arg(&container), key.0.as_bytes())?;
     std::fs::create_dir_all(at)?;
     let (view, process) = export(&container, key, at)?;
-    ext4(&view, "none")?;
+    ext4(&view, "^encrypt")?;
     drop(process);
     Ok(())
 }

@@ -18,7 +18,8 @@ impl Acknowledged {
     /// The greatest number that was acknowledged when the clock stood at `position` or before.
     pub fn by(&self, position: usize) -> u64 {
         let told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        told.get(told.partition_point(|(_, at)| *at <= position).wrapping_sub(1)).map_or(0, |(number, _)| *number)
+        told.get(told.partition_point(|(_, at)| *at <= position).wrapping_sub(1))
+            .map_or(0, |(number, _)| *number)
     }
 
     /// The greatest number acknowledged so far.

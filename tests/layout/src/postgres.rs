@@ -77,7 +77,19 @@ impl Postgres {
             std::os::unix::fs::chown(directory, Some(self.user), Some(self.group))?;
         }
         let data = root.join("pg");
-        let options = ["-A", "trust", "-U", "postgres", "-k", "--wal-segsize=1", "--no-locale", "-E", "UTF8", "-N", "-D"];
+        let options = [
+            "-A",
+            "trust",
+            "-U",
+            "postgres",
+            "-k",
+            "--wal-segsize=1",
+            "--no-locale",
+            "-E",
+            "UTF8",
+            "-N",
+            "-D",
+        ];
         run(self.program("initdb").args(options).arg(&data))?;
         let settings = data.join("postgresql.conf");
         let defaults = std::fs::read_to_string(&settings)?;
@@ -117,7 +129,10 @@ impl Postgres {
         // Left by the server that was cut; its process number may be another's by now.
         let _ = std::fs::remove_file(data.join("postmaster.pid"));
         let mut single = self.program("postgres");
-        single.args(["--single", "-c", "fsync=off", "-c", "shared_buffers=16MB", "-D"]).arg(&data).arg("postgres");
+        single
+            .args(["--single", "-c", "fsync=off", "-c", "shared_buffers=16MB", "-D"])
+            .arg(&data)
+            .arg("postgres");
         let said = feed(&mut single, format!("{QUESTION}\n").as_bytes())?;
         parse(&said).with_context(|| format!("postgres answers: {said}"))
     }

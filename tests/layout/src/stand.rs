@@ -84,6 +84,10 @@ impl Stand {
         layout.create(&volume, key, &at("make"))?;
         let open = layout.open(&volume, key, &at("open"))?;
         let server = postgres.create(&open.root, &at("socket"))?;
+        // What `initdb` made is not what is tested: it has reached the disk before anything is cut.
+        for file_system in [&open.root, &node] {
+            run(command("sync", ["--file-system"]).arg(file_system))?;
+        }
         Ok(Self { server, open, mount, device, session, node, socket: at("socket"), backing, log })
     }
 

@@ -55,7 +55,8 @@ type Batch = fn(&Arguments, &Postgres, usize, u64) -> anyhow::Result<Findings>;
 
 fn images(arguments: &Arguments, postgres: &Postgres, number: usize, round: u64) -> anyhow::Result<Findings> {
     let scratch = Scratch::new(&arguments.scratch)?;
-    let (root, key, seed) = (&scratch.root, Key::of(arguments.seed), arguments.seed.wrapping_add(round << 32));
+    let (root, key, seed) =
+        (&scratch.root, Key::of(arguments.seed), arguments.seed.wrapping_add(round << 32));
     let stand = Stand::new(root, arguments.layout, &key, postgres)?;
     let (log, base) = (stand.log.clone(), root.join("base"));
     log.start(|| copy(&stand.backing, &base))?;
@@ -76,7 +77,8 @@ fn images(arguments: &Arguments, postgres: &Postgres, number: usize, round: u64)
         Ok(Case { index, told: told.by(point) })
     });
     in_parallel(arguments.jobs, &mut cases, &|case| {
-        let (image, at) = (root.join(format!("image-{}", case.index)), root.join(format!("at-{}", case.index)));
+        let (image, at) =
+            (root.join(format!("image-{}", case.index)), root.join(format!("at-{}", case.index)));
         let found = with_disk(&image, &at.join("node"), |node| {
             examine(arguments.layout, &node.join("volume"), &key, &at.join("open"), postgres, case.told)
         });
