@@ -191,13 +191,6 @@ fn export(container: &Path, key: &Key, at: &Path) -> anyhow::Result<(PathBuf, Pr
     Ok((view, process))
 }
 
-impl Key {
-    /// The same key with one bit changed.
-    pub fn wrong(&self) -> Self {
-        Self(self.0.chars().rev().collect())
-    }
-}
-
 /// A subvolume.
 pub fn subvolume(at: &Path) -> anyhow::Result<()> {
     run(command("btrfs", ["-q", "subvolume", "create"]).arg(at)).map(drop).context("a subvolume")

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
@@ -26,8 +27,25 @@ impl Loop {
 
 impl Drop for Loop {
     fn drop(&mut self) {
-        // Nobody to tell: the list of loop devices at the end says it.
+        let backing = Path::new("/sys/class/block").join(self.0.file_name().unwrap_or_default()).join("loop");
+        // Nobody to tell: what stays attached is seen in the list of loop devices.
         let _ = run(command("losetup", ["--detach"]).arg(&self.0));
+        // It lets go of its file only when the last who has it open does.
+        let _ = until(|| !backing.exists());
+    }
+}
+
+/// Looks again and again for a few seconds; whether it came to be.
+fn until(mut done: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        if done() {
+            return true;
+        }
+        if Instant::now() > deadline {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(20)); // between two looks
     }
 }
 
@@ -50,8 +68,8 @@ impl Mount {
 
 impl Drop for Mount {
     fn drop(&mut self) {
-        let plain = run(&mut command("umount", [&self.0]));
-        if plain.is_err() {
+        // The last of a server's processes may not be gone yet.
+        if !until(|| run(&mut command("umount", [&self.0])).is_ok()) {
             let _ = run(command("umount", ["--lazy"]).arg(&self.0));
         }
     }

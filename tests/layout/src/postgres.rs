@@ -23,6 +23,17 @@ autovacuum_naptime = 10s
 logging_collector = off
 ";
 
+/// The counter and the check of indexes. The templates would be read at each look, and nobody writes them.
+const PREPARE: [&str; 7] = [
+    "create extension amcheck",
+    "create table counter (n bigint primary key)",
+    "alter database template0 is_template false",
+    "drop database template0",
+    "alter database template1 is_template false",
+    "drop database template1",
+    "checkpoint",
+];
+
 /// What must hold of every state a transaction has left: pgbench's sums agree, numbers have no gaps, indexes are sound.
 const QUESTION: &str = "select 'YUNTING ' || coalesce(max(n), 0) || ' ' || count(*) || ' ' || \
     ((select sum(abalance) from pgbench_accounts) = (select coalesce(sum(delta), 0) from pgbench_history) \
@@ -96,8 +107,9 @@ impl Postgres {
         std::fs::write(settings, defaults + SETTINGS)?;
         let server = self.start(&data, socket)?;
         run(self.client("pgbench", socket).args(["-q", "-i", "-s", "1", "postgres"]))?;
-        let tables = "create extension amcheck; create table counter (n bigint primary key); checkpoint";
-        run(self.client("psql", socket).args(["-q", "-c", tables, "postgres"]))?;
+        for statement in PREPARE {
+            run(self.client("psql", socket).args(["-q", "-c", statement, "postgres"]))?;
+        }
         Ok(server)
     }
 
@@ -113,7 +125,7 @@ impl Postgres {
         let mut server = self.program("postgres");
         server.arg("-D").arg(data).arg("-k").arg(socket).stdin(Stdio::null());
         let mut process = Process::start(server.stdout(log.try_clone()?).stderr(log))?;
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_mins(1);
         while run(self.client("pg_isready", socket).arg("-q")).is_err() {
             if process.has_ended() || Instant::now() > deadline {
                 bail!("postgres: {}", std::fs::read_to_string(socket.join("log"))?);

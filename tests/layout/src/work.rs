@@ -1,6 +1,7 @@
 //! The order of things: record, cut, look; take, look; add up.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,25 @@ use crate::stand::{Scratch, Stand};
 /// Flushes that the lying disk of the control keeps back: far more than lie between two commits.
 const LIED: usize = 200;
 
+/// Set when somebody wants this to end: what is mounted must be unmounted first.
+static ENDED: AtomicBool = AtomicBool::new(false);
+
+/// Lets a signal end the run between two looks instead of at once.
+fn heed_signals() -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let entered = runtime.enter();
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    drop(entered);
+    std::thread::spawn(move || {
+        runtime.block_on(async {
+            tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+        });
+        ENDED.store(true, Ordering::SeqCst);
+    });
+    Ok(())
+}
+
 /// One thing to look at: an image or a snapshot, and the greatest number that must be in it.
 pub struct Case {
     /// Its index within the batch.
@@ -27,6 +47,7 @@ pub struct Case {
 
 /// Runs all that was asked for; true if nothing was found.
 pub fn run(arguments: &Arguments) -> anyhow::Result<bool> {
+    heed_signals()?;
     let postgres = Postgres::find()?;
     let mut sound = true;
     for (name, number, batch) in [
@@ -63,7 +84,10 @@ fn images(arguments: &Arguments, postgres: &Postgres, number: usize, round: u64)
     let told = Arc::new(Acknowledged::default());
     let clock = log.clone();
     let load = Load::start(postgres, &stand.socket, told.clone(), move || clock.position())?;
-    std::thread::sleep(Duration::from_secs(arguments.seconds));
+    let end = Instant::now() + Duration::from_secs(arguments.seconds);
+    while Instant::now() < end && !ENDED.load(Ordering::SeqCst) {
+        std::thread::sleep(Duration::from_millis(50)); // between two looks
+    }
     log.stop();
     load.stop()?;
     stand.down()?;
@@ -116,9 +140,21 @@ pub fn in_parallel(
                 }
             });
         }
-        let sent = cases.map(|case| Ok(sender.send(case?)?)).collect::<anyhow::Result<()>>();
+        let handed = hand_out(cases, &sender);
         drop(sender);
-        sent
+        handed
     })?;
     all.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Hands cases to those who look, until there are no more or somebody ends the run.
+fn hand_out(
+    cases: &mut dyn Iterator<Item = anyhow::Result<Case>>,
+    to: &mpsc::SyncSender<Case>,
+) -> anyhow::Result<()> {
+    for case in cases {
+        anyhow::ensure!(!ENDED.load(Ordering::SeqCst), "ended by a signal");
+        to.send(case?)?;
+    }
+    Ok(())
 }
