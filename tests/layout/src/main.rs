@@ -15,8 +15,9 @@ mod snapshots;
 mod stand;
 mod work;
 
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use clap::Parser;
 
@@ -54,8 +55,21 @@ struct Arguments {
     scratch: PathBuf,
 }
 
+/// Set for the process that is in a mount namespace of its own.
+const APART: &str = "YUNTING_LAYOUT_APART";
+
+/// Starts this program anew in a mount namespace of its own. Whoever makes a namespace meanwhile, a lab or a container,
+/// would take copies of our mounts along, and no disk could end before theirs.
+fn apart() -> anyhow::Error {
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--mount", "--propagation", "private", "--"]).args(std::env::args_os()).env(APART, "1");
+    anyhow::Error::new(unshare.exec()).context("cannot start unshare")
+}
+
 fn main() -> ExitCode {
-    match work::run(&Arguments::parse()) {
+    let arguments = Arguments::parse();
+    let ran = if std::env::var_os(APART).is_some() { work::run(&arguments) } else { Err(apart()) };
+    match ran {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(error) => {
