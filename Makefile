@@ -6,7 +6,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 LAB := $(TARGET)/debug/yunting-lab
 
 .DEFAULT_GOAL := help
-.PHONY: help build gate bench-node demo demo-down check test soak mutants bench-provision generate deny lab-up lab-down lab-status
+.PHONY: help build gate bench-node demo demo-down check test soak mutants bench-provision generate layout deny lab-up lab-down lab-status
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,10 @@ gate: ## build the gate's BPF program anew (Debian's clang 14 and llvm, libbpf-d
 bench-node: ## what boundary and gate cost on a node, as ratios; ARGS="--turns 15" (root)
 	$(CARGO) build --locked --release --workspace --bin yunting-bench-node
 	$(TARGET)/release/yunting-bench-node $(ARGS)
+
+layout: ## cut the power under a busy encrypted volume, snapshot it in mid-write, open what is left; ARGS="--layout fscrypt --images 1000 --snapshots 1000" (root)
+	$(CARGO) build --locked --release -p yunting-layout
+	$(TARGET)/release/yunting-layout $(or $(ARGS),--layout fscrypt)
 
 deny: ## licences, advisories and sources of dependencies (needs cargo-deny)
 	$(CARGO) deny --locked check
