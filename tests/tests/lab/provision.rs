@@ -39,7 +39,7 @@ pub fn running(world: &World) -> anyhow::Result<()> {
         let vdc = until(vdcs, "cloud", PATIENCE, proved).await?;
         let conditions = vdc.status.as_ref().map(|s| s.conditions.clone()).unwrap_or_default();
         for (type_, said) in
-            [("NetworkIsolated", ("True", "Verified")), ("VolumesEncrypted", ("False", "ProviderMissing"))]
+            [("NetworkIsolated", ("True", "Verified")), ("VolumesEncrypted", ("Unknown", "Configured"))]
         {
             let found = find(&conditions, type_).map(|c| (c.status.as_str(), c.reason.as_str()));
             ensure!(found == Some(said), "{type_}: {found:?}");

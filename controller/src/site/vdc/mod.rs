@@ -31,6 +31,9 @@ pub(super) enum Error {
     /// A removal failed.
     #[error("cannot remove what the VDC no longer needs")]
     Remove(#[from] writer::Error),
+    /// Its keys could not be destroyed.
+    #[error("cannot destroy the keys of the VDC")]
+    Shred(#[from] crate::keys::KeyError),
     /// What is left could not be asked.
     #[error("cannot list what is in namespace {namespace}")]
     List {
@@ -46,6 +49,8 @@ impl Classified for Error {
         match self {
             Self::Ensure(source) => source.class(),
             Self::Remove(source) => source.class(),
+            // A damaged file is destroyed like any other once somebody has looked at it.
+            Self::Shred(source) => source.class(),
             Self::List { source, .. } => crate::error::class_of(source),
         }
     }
@@ -54,6 +59,7 @@ impl Classified for Error {
         match self {
             Self::Ensure(source) => source.label(),
             Self::Remove(source) => source.label(),
+            Self::Shred(source) => source.label(),
             Self::List { .. } => "list",
         }
     }

@@ -1,5 +1,5 @@
 //! A VDC goes backwards: nobody's any more and closed first, then its halls, then every pod, then the namespaces with their policies.
-//! Network rules stand until the last pod is gone. Each wait names what it waits for.
+//! Network rules stand until the last pod is gone; the keys of its volumes are destroyed last. Each wait names what it waits for.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,6 +19,7 @@ use yunting_plan::vdc::admission::Admission;
 use super::observe::Seen;
 use super::{Error, closing};
 use crate::children::Child;
+use crate::keys::Provider;
 use crate::queue::Next;
 use crate::site::ensure::{self, namespace_key};
 use crate::site::world::World;
@@ -97,10 +98,22 @@ pub(super) async fn run(world: &World, seen: &Seen) -> Result<Left, Error> {
         world.lowering.forget(name);
     }
     if namespaces.is_empty() {
+        shred(world, seen.uid()).await?;
         return Ok(Left::Nothing);
     }
     let names: Vec<String> = namespaces.into_iter().collect();
     Ok(Left::Waiting(format!("namespaces {} are being emptied by Kubernetes", some(&names))))
+}
+
+/// Destroys every key of the VDC at this site: what is left of its volumes, here and in backups, opens no more. That some
+/// node has not removed a volume yet keeps no key alive.
+async fn shred(world: &World, uid: &str) -> Result<(), Error> {
+    let Some(store) = &world.keys else { return Ok(()) };
+    let destroyed = store.destroy(uid).await?;
+    if !destroyed.keks.is_empty() {
+        tracing::info!(vdc = uid, keks = ?destroyed.keks, "the keys of a VDC are destroyed, and read back as gone");
+    }
+    Ok(())
 }
 
 /// Takes every right in it away. Whose VDC goes has none in it, however long something holds it up: who is no member
