@@ -35,6 +35,7 @@ bound() {
     storms) echo 180 ;;
     storms-full) echo 1800 ;;
     boundary) echo 180 ;;
+    volumes) echo 120 ;;
     lab) echo 600 ;;
     lab-full) echo 3600 ;;
     *) echo "suites.sh: no suite is called '$1'" >&2; exit 2 ;;
@@ -62,6 +63,7 @@ command_of() {
     storms) echo "$cargo test --locked --workspace --test storms" ;;
     storms-full) echo "env YUNTING_STORMS=full $cargo test --locked --workspace --test storms" ;;
     boundary) echo "$cargo test --locked --workspace --no-fail-fast --test boundary" ;;
+    volumes) echo "$cargo test --locked --workspace --no-fail-fast --test volumes" ;;
     lab) echo "$cargo test --locked --workspace --test lab" ;;
     lab-full) echo "env YUNTING_LAB=full $cargo test --locked --workspace --test lab" ;;
   esac

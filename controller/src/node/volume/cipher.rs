@@ -16,7 +16,7 @@ use super::{mounts, tool::failed};
 use crate::keys::DataKey;
 
 /// Of the layout, as headers say it.
-pub(super) const VERSION: u32 = 1;
+pub const VERSION: u32 = 1;
 /// File with the file system in the subvolume.
 const IMAGE: &str = "image";
 /// The encrypted directory in it: the root of a file system cannot be.
@@ -39,7 +39,7 @@ fn opening(place: &Path) -> PathBuf {
 }
 
 /// Makes an empty one of so many bytes in a fresh subvolume.
-pub(super) async fn create(volume: &str, subvolume: &Path, size: u64) -> Result<(), Error> {
+pub async fn create(volume: &str, subvolume: &Path, size: u64) -> Result<(), Error> {
     if size < LEAST {
         return Err(Error::Invalid(format!("a volume has at least {LEAST} bytes, and {size} are asked for")));
     }
@@ -51,7 +51,7 @@ pub(super) async fn create(volume: &str, subvolume: &Path, size: u64) -> Result<
 }
 
 /// The file has so many bytes, and none less than before. It has holes: what is not written takes no room.
-pub(super) fn extend(image: &Path, size: u64) -> Result<(), Error> {
+pub fn extend(image: &Path, size: u64) -> Result<(), Error> {
     let grow = || {
         let file = File::options().create(true).append(true).open(image)?;
         if file.metadata()?.len() < size {
@@ -63,12 +63,12 @@ pub(super) fn extend(image: &Path, size: u64) -> Result<(), Error> {
 }
 
 /// Gives the file of a volume more bytes.
-pub(super) fn grow_image(subvolume: &Path, size: u64) -> Result<(), Error> {
+pub fn grow_image(subvolume: &Path, size: u64) -> Result<(), Error> {
     extend(&image(subvolume), size)
 }
 
 /// Opens it at a place, where it may be open already.
-pub(super) async fn open(volume: &str, subvolume: &Path, key: &DataKey, place: &Path) -> Result<(), Error> {
+pub async fn open(volume: &str, subvolume: &Path, key: &DataKey, place: &Path) -> Result<(), Error> {
     if is_open(place)? {
         return Ok(());
     }
@@ -174,7 +174,7 @@ async fn smaller_than_device(device: &Path) -> Result<bool, Error> {
 }
 
 /// Grows it while it is open, where the kernel lets us (CAP_SYS_RESOURCE); whether it has all its bytes now.
-pub(super) async fn grow_open(volume: &str, place: &Path) -> Result<bool, Error> {
+pub async fn grow_open(volume: &str, place: &Path) -> Result<bool, Error> {
     let Some(mounted) = mounts::at(place)? else { return Ok(false) };
     let what = format!("grow the file system of volume {volume}");
     run(&what, "losetup", ["--set-capacity", &mounted.source]).await?;
@@ -189,12 +189,12 @@ pub(super) async fn grow_open(volume: &str, place: &Path) -> Result<bool, Error>
 }
 
 /// Whether it is open there: only what has its key is shown.
-pub(super) fn is_open(place: &Path) -> Result<bool, Error> {
+pub fn is_open(place: &Path) -> Result<bool, Error> {
     Ok(mounts::at(place)?.is_some_and(|m| m.kind == "ext4"))
 }
 
 /// Gives back to the disk what files that are gone have held. What cannot be given back now is at the next closing.
-pub(super) async fn trim(volume: &str, place: &Path) {
+pub async fn trim(volume: &str, place: &Path) {
     if !is_open(place).unwrap_or_default() {
         return;
     }
@@ -207,7 +207,7 @@ pub(super) async fn trim(volume: &str, place: &Path) {
 }
 
 /// Closes it: the kernel forgets the key.
-pub(super) fn close(place: &Path) -> Result<(), Error> {
+pub fn close(place: &Path) -> Result<(), Error> {
     mounts::remove(&opening(place))?;
     mounts::remove(place)
 }

@@ -8,7 +8,7 @@ use crate::writer;
 
 /// Why not.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Error {
+pub enum Error {
     /// A program failed.
     #[error("cannot {what}: {program}: {said}")]
     Tool {
@@ -77,7 +77,8 @@ pub(super) enum Error {
 }
 
 impl Error {
-    pub(super) fn file(what: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+    /// Of a file.
+    pub fn file(what: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::File { what, path, source }
     }

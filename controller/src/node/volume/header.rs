@@ -16,25 +16,25 @@ const FILE: &str = "volume.json";
 /// The header.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct Header {
+pub struct Header {
     /// Layout of the subvolume.
-    pub(super) version: u32,
+    pub version: u32,
     /// Name of the volume.
-    pub(super) volume: String,
+    pub volume: String,
     /// Uid of its VDC.
-    pub(super) vdc: String,
+    pub vdc: String,
     /// Bytes it may hold.
-    pub(super) size: u64,
+    pub size: u64,
     /// Its data key, under a key of the VDC.
-    pub(super) wrapped: WrappedKey,
+    pub wrapped: WrappedKey,
     /// Volume or snapshot that it was made from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) source: Option<String>,
+    pub source: Option<String>,
 }
 
 impl Header {
     /// Of the subvolume at that place.
-    pub(super) fn read(subvolume: &Path) -> Result<Self, Error> {
+    pub fn read(subvolume: &Path) -> Result<Self, Error> {
         let file = subvolume.join(FILE);
         let text = fs::read_to_string(&file).map_err(Error::file("read", &file))?;
         let header: Self = serde_json::from_str(&text).map_err(|error| Error::Header {
@@ -49,7 +49,7 @@ impl Header {
     }
 
     /// Writes it whole or not at all; it is on the disk when this returns.
-    pub(super) fn write(&self, subvolume: &Path) -> Result<(), Error> {
+    pub fn write(&self, subvolume: &Path) -> Result<(), Error> {
         let (file, fresh) = (subvolume.join(FILE), subvolume.join("volume.json.new"));
         let put = || {
             let text = serde_json::to_vec_pretty(self)?;

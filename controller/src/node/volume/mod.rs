@@ -4,15 +4,15 @@
 //! `store` keeps subvolumes, `cipher` opens and closes them, `keys` asks the site for data keys, `csi` is what kubelet and
 //! sidecars speak with. Each step of a volume's life can be done again after a crash at any point.
 
-mod cipher;
+pub mod cipher;
 mod csi;
 mod driver;
-mod error;
-mod header;
+pub mod error;
+pub mod header;
 mod keys;
 mod locks;
 mod mounts;
-mod store;
+pub mod store;
 mod tool;
 
 use std::path::{Path, PathBuf};

@@ -28,35 +28,38 @@ const GONE: &str = ".gone-";
 const NAME: usize = 128;
 
 /// The disk.
-pub(super) struct Store {
+pub struct Store {
     root: PathBuf,
 }
 
 /// A volume that is being made.
-pub(super) struct Fresh {
-    pub(super) place: PathBuf,
+pub struct Fresh {
+    /// Its subvolume.
+    pub place: PathBuf,
     volume: String,
 }
 
 /// Bytes of the disk, and of it what volumes were promised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Room {
-    pub(super) total: u64,
-    pub(super) promised: u64,
+pub struct Room {
+    /// Of the disk.
+    pub total: u64,
+    /// To volumes.
+    pub promised: u64,
     /// Bytes that snapshots may come to hold: all of what their volumes held, once those are written anew.
-    pub(super) snapshots: u64,
+    pub snapshots: u64,
 }
 
 impl Room {
     /// Bytes of the largest volume that can still be made. Each counts twice: what a snapshot keeps and what is
     /// written after it stand side by side at worst. A twentieth stays free, which btrfs needs to work.
-    pub(super) fn left(self) -> u64 {
+    pub fn left(self) -> u64 {
         ((self.total / 20 * 19).saturating_sub(self.snapshots) / 2).saturating_sub(self.promised)
     }
 }
 
 /// Checks a name: it becomes a directory's.
-pub(super) fn name(text: &str) -> Result<&str, Error> {
+pub fn name(text: &str) -> Result<&str, Error> {
     let known = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.';
     let good = (1..=NAME).contains(&text.len()) && text.bytes().all(known);
     if good && !text.starts_with(['.', '-']) {
@@ -70,7 +73,7 @@ pub(super) fn name(text: &str) -> Result<&str, Error> {
 
 impl Store {
     /// Uses this directory of a btrfs file system.
-    pub(super) async fn open(root: &Path) -> Result<Self, Error> {
+    pub async fn open(root: &Path) -> Result<Self, Error> {
         fs::create_dir_all(root).map_err(Error::file("make", root))?;
         let kind = statfs(root).map_err(|e| Error::file("look at", root)(e.into()))?.f_type;
         if i64::from(kind) != MAGIC {
@@ -89,42 +92,42 @@ impl Store {
     }
 
     /// Where a volume is, or would be.
-    pub(super) fn place(&self, volume: &str) -> PathBuf {
+    pub fn place(&self, volume: &str) -> PathBuf {
         self.volumes().join(volume)
     }
 
     /// Where a snapshot is, or would be.
-    pub(super) fn snapshot_place(&self, snapshot: &str) -> PathBuf {
+    pub fn snapshot_place(&self, snapshot: &str) -> PathBuf {
         self.root.join(SNAPSHOTS).join(snapshot)
     }
 
     /// Header of a volume; nothing where there is none of that name.
-    pub(super) fn find(&self, volume: &str) -> Result<Option<Header>, Error> {
+    pub fn find(&self, volume: &str) -> Result<Option<Header>, Error> {
         found(&self.place(volume))
     }
 
     /// What a snapshot holds.
-    pub(super) fn content(&self, snapshot: &str) -> PathBuf {
+    pub fn content(&self, snapshot: &str) -> PathBuf {
         self.snapshot_place(snapshot).join(CONTENT)
     }
 
     /// Header of a snapshot; nothing where there is none of that name.
-    pub(super) fn find_snapshot(&self, snapshot: &str) -> Result<Option<Header>, Error> {
+    pub fn find_snapshot(&self, snapshot: &str) -> Result<Option<Header>, Error> {
         found(&self.snapshot_place(snapshot))
     }
 
     /// All volumes; those with a damaged header are told and left out.
-    pub(super) fn all(&self) -> Result<Vec<Header>, Error> {
+    pub fn all(&self) -> Result<Vec<Header>, Error> {
         headers(&self.volumes())
     }
 
     /// Headers of all snapshots, as of volumes.
-    pub(super) fn snapshots(&self) -> Result<Vec<Header>, Error> {
+    pub fn snapshots(&self) -> Result<Vec<Header>, Error> {
         headers(&self.root.join(SNAPSHOTS))
     }
 
     /// How much is promised of how much.
-    pub(super) fn room(&self) -> Result<Room, Error> {
+    pub fn room(&self) -> Result<Room, Error> {
         let disk = self.disk()?;
         let promised = self.all()?.iter().fold(0, |sum: u64, h| sum.saturating_add(h.size));
         let snapshots = self.snapshots()?.iter().fold(0, |sum: u64, h| sum.saturating_add(h.size));
@@ -136,7 +139,7 @@ impl Store {
     }
 
     /// Begins an empty volume.
-    pub(super) async fn begin(&self, volume: &str) -> Result<Fresh, Error> {
+    pub async fn begin(&self, volume: &str) -> Result<Fresh, Error> {
         let place = self.place(&format!("{FRESH}{volume}"));
         self.clear(&place).await?;
         let words = ["subvolume", "create"].map(Path::new);
@@ -145,7 +148,7 @@ impl Store {
     }
 
     /// Begins a volume with what another subvolume holds.
-    pub(super) async fn begin_from(&self, volume: &str, source: &Path) -> Result<Fresh, Error> {
+    pub async fn begin_from(&self, volume: &str, source: &Path) -> Result<Fresh, Error> {
         let place = self.place(&format!("{FRESH}{volume}"));
         self.clear(&place).await?;
         let words = ["subvolume", "snapshot"].map(Path::new);
@@ -155,7 +158,7 @@ impl Store {
     }
 
     /// Makes a snapshot of a volume, which may be in use; it is on the disk when this returns.
-    pub(super) async fn snapshot(&self, volume: &str, header: &Header) -> Result<(), Error> {
+    pub async fn snapshot(&self, volume: &str, header: &Header) -> Result<(), Error> {
         let snapshot = &header.volume;
         let (from, fresh) = (self.place(volume), self.snapshot_place(&format!("{FRESH}{snapshot}")));
         self.clear_snapshot(&fresh).await?;
@@ -172,7 +175,7 @@ impl Store {
     }
 
     /// When a snapshot was made.
-    pub(super) async fn made(&self, snapshot: &str) -> Result<Timestamp, Error> {
+    pub async fn made(&self, snapshot: &str) -> Result<Timestamp, Error> {
         let (what, place) = (format!("look at snapshot {snapshot}"), self.content(snapshot));
         let words = ["subvolume", "show"].map(Path::new);
         let text = run(&what, BTRFS, words.into_iter().chain([place.as_path()])).await?;
@@ -186,7 +189,7 @@ impl Store {
     }
 
     /// Removes a snapshot. What is not there is removed.
-    pub(super) async fn remove_snapshot(&self, snapshot: &str) -> Result<(), Error> {
+    pub async fn remove_snapshot(&self, snapshot: &str) -> Result<(), Error> {
         let (place, gone) =
             (self.snapshot_place(snapshot), self.snapshot_place(&format!("{GONE}{snapshot}")));
         self.clear_snapshot(&gone).await?;
@@ -208,7 +211,7 @@ impl Store {
     }
 
     /// The volume is made: it has its name, and is on the disk, when this returns.
-    pub(super) async fn finish(&self, fresh: Fresh, header: &Header) -> Result<(), Error> {
+    pub async fn finish(&self, fresh: Fresh, header: &Header) -> Result<(), Error> {
         header.write(&fresh.place)?;
         self.sync(&fresh.place).await?;
         let place = self.place(&fresh.volume);
@@ -217,7 +220,7 @@ impl Store {
     }
 
     /// Removes a volume. What is not there is removed.
-    pub(super) async fn remove(&self, volume: &str) -> Result<(), Error> {
+    pub async fn remove(&self, volume: &str) -> Result<(), Error> {
         let (place, gone) = (self.place(volume), self.place(&format!("{GONE}{volume}")));
         self.clear(&gone).await?;
         if place.exists() {
@@ -228,7 +231,7 @@ impl Store {
     }
 
     /// Clears away what a process before this one did not finish.
-    pub(super) async fn tidy(&self) -> Result<(), Error> {
+    pub async fn tidy(&self) -> Result<(), Error> {
         for name in names(&self.volumes())?.iter().filter(|n| n.starts_with('.')) {
             tracing::info!(name, "a volume that was not finished is cleared away");
             self.clear(&self.place(name)).await?;
