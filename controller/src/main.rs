@@ -132,8 +132,17 @@ async fn run(role: Role) -> anyhow::Result<()> {
             site::run(site::Options { site, hub_kubeconfig, site_kubeconfig, listen }).await
         }
         Role::Node { node, kubeconfig, outer, inside, platform, beyond, socket, gate_pins, listen } => {
-            let options =
-                node::Options { node, kubeconfig, outer, inside, platform, beyond, socket, gate_pins, listen };
+            let options = node::Options {
+                node,
+                kubeconfig,
+                outer,
+                inside,
+                platform,
+                beyond,
+                socket,
+                gate_pins,
+                listen,
+            };
             node::run(options).await
         }
         Role::Gate { socket, command } => {

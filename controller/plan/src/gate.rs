@@ -164,7 +164,9 @@ mod tests {
         assert_eq!(group(None), Ok(None));
         assert_eq!(group(Some(GROUP)), Ok(Some(uid(GROUP))));
         assert_eq!(group(Some(&GROUP.to_uppercase())), Ok(Some(uid(GROUP))));
-        for bad in ["", "gold", "9c444840-9dc0-11d1-b245-5ffdce74fad", "9c444840-9dc0-11d1-b245-5ffdce74fad2z"] {
+        for bad in
+            ["", "gold", "9c444840-9dc0-11d1-b245-5ffdce74fad", "9c444840-9dc0-11d1-b245-5ffdce74fad2z"]
+        {
             assert!(group(Some(bad)).is_err(), "{bad}");
         }
     }

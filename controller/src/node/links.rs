@@ -182,16 +182,21 @@ mod tests {
             address: Ipv4Addr::LOCALHOST,
             link: Link::new("veth0").unwrap(),
             netns: "/run/netns/n".into(),
-            held: None,
+            held: Some(Held { number: 7, group: container.to_owned(), routed: true }),
         };
+        links.add(pod.clone(), attached("old")).unwrap();
         links.add(pod.clone(), attached("new")).unwrap();
+        // Whose link is let go of is said by the sandbox, not by the pod.
+        assert_eq!(links.held_of("old").unwrap().map(|h| h.group).as_deref(), Some("old"));
         links.remove(&pod, "old").unwrap();
+        assert_eq!(links.held_of("old").unwrap(), None);
         assert_eq!(links.of(&pod, "u"), Some(attached("new")));
         assert_eq!(links.of(&pod, "another"), None);
         // A start anew knows it.
         let links = Links::open(files.path()).unwrap();
         assert_eq!(links.of(&pod, "u"), Some(attached("new")));
         assert_eq!(links.netns(Ipv4Addr::LOCALHOST), Some("/run/netns/n".into()));
+        assert_eq!(links.held().len(), 1);
         links.remove(&pod, "new").unwrap();
         assert_eq!(links.of(&pod, "u"), None);
         assert_eq!(Links::open(files.path()).unwrap().of(&pod, "u"), None);

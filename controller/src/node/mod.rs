@@ -14,9 +14,9 @@ pub mod facts;
 pub mod gate;
 mod kernel;
 pub mod links;
-mod protect;
 mod probe;
 mod prober;
+mod protect;
 mod server;
 mod world;
 

@@ -14,8 +14,8 @@ use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use yunting_controller::node::gate::local::{self, Ask, Told};
-use yunting_lab::site::parts::NODE_RIGHTS;
 use yunting_crds::{NodeReport, NodeReportStatus, labels};
+use yunting_lab::site::parts::NODE_RIGHTS;
 use yunting_plan::boundary::{Facts, Link, Node as PlanNode, Pod};
 
 use super::pins::Pins;
@@ -147,7 +147,8 @@ impl Node {
             body["metadata"]["labels"] = json!({labels::PROTECTION_GROUP: group});
         }
         let pods: Api<KubePod> = Api::namespaced(self.server.client().clone(), NAMESPACE);
-        let made = self.runtime.block_on(pods.create(&PostParams::default(), &serde_json::from_value(body)?))?;
+        let made =
+            self.runtime.block_on(pods.create(&PostParams::default(), &serde_json::from_value(body)?))?;
         made.uid().context("a pod without a uid")
     }
 

@@ -141,6 +141,12 @@ impl Process {
         all[all.len().saturating_sub(lines)..].join("\n")
     }
 
+    /// The last line of its log that says that.
+    pub fn line(&self, text: &str) -> Option<String> {
+        let all = std::fs::read_to_string(&self.inner.log).unwrap_or_default();
+        all.lines().rfind(|line| line.contains(text)).map(str::to_owned)
+    }
+
     /// Whether its log says that.
     pub fn said(&self, text: &str) -> bool {
         std::fs::read_to_string(&self.inner.log).unwrap_or_default().contains(text)

@@ -4,6 +4,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use yunting_controller::node::gate::local::{Answer, Ask, GroupState};
@@ -30,6 +31,12 @@ fn reached(node: &Node, to: usize) -> bool {
     node.world.reaches(&node.world.pod(FREE), node.facts.pods[to].address, 8080).unwrap()
 }
 
+/// What is closed has one chance to be open.
+fn closed(node: &Node, to: usize) -> bool {
+    let to = SocketAddr::new(node.facts.pods[to].address.into(), 8080);
+    node.world.reach(&node.world.pod(FREE), &[(to, false)]).unwrap() == [false]
+}
+
 fn open_until(until: BootTime) -> Ask {
     Ask::Open { group: GROUP.to_owned(), deadline_boottime_ns: until.nanoseconds() }
 }
@@ -37,7 +44,10 @@ fn open_until(until: BootTime) -> Ask {
 fn open_for(node: &Node, time: Duration) -> BootTime {
     let until = BootTime::now() + time;
     let told = node.ask(&open_until(until)).unwrap();
-    assert!(told.groups[0].open && told.groups[0].deadline_boottime_ns == Some(until.nanoseconds()), "{told:?}");
+    assert!(
+        told.groups[0].open && told.groups[0].deadline_boottime_ns == Some(until.nanoseconds()),
+        "{told:?}"
+    );
     until
 }
 
@@ -57,8 +67,11 @@ fn started() -> Node {
 #[test]
 fn a_protected_pod_is_closed_from_birth_and_opens_by_a_right_alone() {
     let node = started();
-    assert!(!reached(&node, ONE), "closed from birth");
-    assert!(!node.world.reaches(&node.world.node(), node.facts.pods[ONE].address, 8080).unwrap(), "from its node");
+    assert!(closed(&node, ONE), "closed from birth");
+    assert!(
+        !node.world.reaches(&node.world.node(), node.facts.pods[ONE].address, 8080).unwrap(),
+        "from its node"
+    );
     let (now, minute) = (BootTime::now(), Duration::from_mins(1));
     let open = |group: &str, ns: u64| Ask::Open { group: group.to_owned(), deadline_boottime_ns: ns };
     for (ask, why) in [
@@ -73,7 +86,7 @@ fn a_protected_pod_is_closed_from_birth_and_opens_by_a_right_alone() {
         assert!(refused.contains(why), "{refused}");
     }
     assert_eq!(state(&node).deadline_boottime_ns, None, "a refused right");
-    assert!(!reached(&node, ONE));
+    assert!(closed(&node, ONE));
     let until = open_for(&node, minute);
     assert!(reached(&node, ONE));
     // A new pod has what is left of its group's right.
@@ -82,7 +95,7 @@ fn a_protected_pod_is_closed_from_birth_and_opens_by_a_right_alone() {
     assert_eq!(state(&node).deadline_boottime_ns, Some(until.nanoseconds()));
     let told = node.ask(&Ask::Close { group: GROUP.to_owned() }).unwrap();
     assert!(!told.groups[0].open && told.groups[0].deadline_boottime_ns.is_none(), "{told:?}");
-    assert!(!reached(&node, ONE) && !reached(&node, TWO));
+    assert!(closed(&node, ONE) && closed(&node, TWO));
     assert!(state(&node).links.iter().all(|l| l.dropped > 0 && !l.down));
 }
 
@@ -98,7 +111,7 @@ fn what_is_taken_down_or_not_understood_has_no_network() {
     node.del(ONE).unwrap();
     node.del(ONE).unwrap();
     assert_eq!(pins(), before - 2, "the link's two pins");
-    assert!(!reached(&node, ONE) && reached(&node, TWO));
+    assert!(closed(&node, ONE) && reached(&node, TWO));
     assert_eq!(state(&node).links.len(), 1);
     let refused = node.attach(LAST, Some("gold")).unwrap_err().to_string();
     assert!(refused.contains("is no UUID"), "{refused}");
@@ -110,7 +123,7 @@ fn a_start_anew_takes_over_what_stands() {
     let node = started();
     node.crash();
     node.gate("Armed").unwrap();
-    assert!(!reached(&node, ONE), "closed stays closed");
+    assert!(closed(&node, ONE), "closed stays closed");
     let until = open_for(&node, Duration::from_mins(5));
     let stream = connect(&node.world, FREE, node.facts.pods[ONE].address, 8080);
     assert!(comes_back(&stream));
@@ -120,12 +133,13 @@ fn a_start_anew_takes_over_what_stands() {
     assert_eq!(told.groups[0].deadline_boottime_ns, Some(until.nanoseconds()), "{told:?}");
     assert!(comes_back(&stream) && reached(&node, ONE));
     node.ask(&Ask::Close { group: GROUP.to_owned() }).unwrap();
-    assert!(!reached(&node, ONE));
+    assert!(closed(&node, ONE));
 }
 
 /// Until packets were sent for a while after a moment; the flood shows something only then.
 fn sent_long_after(flood: &Flood, moment: BootTime) {
-    eventually("the flood goes on", || flood.sent_after(moment + Duration::from_millis(300)).then_some(())).unwrap();
+    eventually("the flood goes on", || flood.sent_after(moment + Duration::from_millis(300)).then_some(()))
+        .unwrap();
 }
 
 fn flood(node: &Node) -> Flood {
@@ -150,7 +164,10 @@ fn the_gate_closes_at_its_deadline_whatever_becomes_of_the_process() {
         let late = flood.last().after(until);
         println!("killed {kill}: the last that passed was sent {late:?} after the deadline");
         assert!(flood.passed() > before + 20, "nothing passed in time, which shows nothing");
-        assert!(late <= AT_MOST[0], "killed {kill}: a packet passed that was sent {late:?} after the deadline");
+        assert!(
+            late <= AT_MOST[0],
+            "killed {kill}: a packet passed that was sent {late:?} after the deadline"
+        );
         if kill {
             node.process.back();
         } else {
@@ -187,11 +204,26 @@ fn a_right_that_comes_late_opens_nothing() {
 /// Takes the program off one way of every link; when.
 fn detach(node: &Node, way: &str) -> BootTime {
     let files = std::fs::read_dir(node.pins.path()).unwrap().map(|f| f.unwrap().path());
-    let of_links: Vec<_> = files.filter(|f| f.to_str().unwrap().ends_with(way)).collect();
+    // A self-test's own link has a number of ten digits.
+    let of_a_pod =
+        |f: &PathBuf| f.file_name().is_some_and(|n| n.len() < 10 && n.to_str().unwrap().ends_with(way));
+    let of_links: Vec<_> = files.filter(of_a_pod).collect();
     assert!(!of_links.is_empty());
     let now = BootTime::now();
     of_links.iter().for_each(|f| std::fs::remove_file(f).unwrap());
     now
+}
+
+/// Has the node know its pod's hardware address for good: otherwise a packet would wait for an answer by ARP, which a leak
+/// of one way does not bring.
+fn know(node: &Node) {
+    let text = node.world.run(&node.world.pod(ONE), &["ip", "-o", "link", "show", "eth0"]).unwrap();
+    let hard = text.split("link/ether ").nth(1).unwrap().split(' ').next().unwrap();
+    let (address, link) =
+        (node.facts.pods[ONE].address.to_string(), node.facts.pods[ONE].link.clone().unwrap());
+    let words =
+        ["ip", "neigh", "replace", &address, "lladdr", hard, "dev", &link.to_string(), "nud", "permanent"];
+    node.world.run(&node.world.node(), &words).unwrap();
 }
 
 #[test]
@@ -200,18 +232,24 @@ fn a_link_whose_program_is_gone_is_taken_down_at_once() {
     let flood = flood(&node);
     // Open: what passed goes on no longer. Closed: what leaks ends.
     for (open, way) in [(true, "-in"), (true, "-out"), (false, "-out")] {
+        know(&node);
         if open {
             open_for(&node, Duration::from_mins(5));
             let before = flood.passed();
             eventually("the flood passes", || (flood.passed() > before + 100).then_some(())).unwrap();
         }
+        let before = flood.passed();
         let gone = detach(&node, way);
         sent_long_after(&flood, gone);
         let late = flood.last().after(gone);
-        println!("open {open}, without {way}: the last that passed was sent {late:?} after");
-        let log = || node.process.tail(5);
-        assert!(late <= AT_MOST[1], "open {open}, without {way}: one passed that was sent {late:?} after\n{}", log());
-        assert!(node.process.said("the gate does not stand"), "{}", node.process.tail(20));
+        let said = node.process.line("\"down\":1").unwrap_or_default();
+        println!("open {open}, without {way}: the last that passed was sent {late:?} after\n{said}");
+        assert!(flood.passed() > before, "nothing passed without the program, which shows nothing");
+        assert!(
+            late <= AT_MOST[1],
+            "open {open}, without {way}: a packet passed that was sent {late:?} after"
+        );
+        assert!(!said.is_empty());
         node.gate("Armed").unwrap();
         let up = || (!state(&node).links[0].down).then_some(());
         eventually("the link is up again", up).unwrap();
@@ -241,7 +279,8 @@ fn past_the_controller(node: &Node, act: impl Fn(&mut Gate, &Uid) + Send + 'stat
 #[test]
 fn a_gate_that_fails_its_test_is_broken_and_says_so() {
     let node = started();
-    let armed = node.report(|r| r.gate.as_ref().is_some_and(|g| g.state == GateState::Armed)).unwrap().gate.unwrap();
+    let armed =
+        node.report(|r| r.gate.as_ref().is_some_and(|g| g.state == GateState::Armed)).unwrap().gate.unwrap();
     assert!(armed.tested_at.is_some() && armed.program.is_some() && !armed.kernel.is_empty(), "{armed:?}");
     assert!(node.metrics().unwrap().contains("yunting_gate_state{state=\"Armed\"} 1"));
     past_the_controller(&node, |gate, group| {
@@ -249,7 +288,8 @@ fn a_gate_that_fails_its_test_is_broken_and_says_so() {
         let _ = gate.open(group, BootTime::now() + Duration::from_mins(9));
     });
     assert_eq!(node.ask(&Ask::Test).unwrap().gate, "Broken");
-    let broken = node.report(|r| r.gate.as_ref().is_some_and(|g| g.state == GateState::Broken)).unwrap().gate.unwrap();
+    let broken =
+        node.report(|r| r.gate.as_ref().is_some_and(|g| g.state == GateState::Broken)).unwrap().gate.unwrap();
     println!("{broken:?}");
     assert!(broken.detail.unwrap().contains("self-test"));
     let metrics = node.metrics().unwrap();
@@ -262,7 +302,7 @@ fn a_gate_that_fails_its_test_is_broken_and_says_so() {
     past_the_controller(&node, |gate, group| gate.close(group).unwrap());
     node.gate("Armed").unwrap();
     eventually("the link is up again", || (!state(&node).links[0].down).then_some(())).unwrap();
-    assert!(!reached(&node, ONE), "up, and closed");
+    assert!(closed(&node, ONE), "up, and closed");
     open_for(&node, Duration::from_mins(1));
     assert!(reached(&node, ONE));
 }
@@ -278,6 +318,5 @@ fn a_node_without_a_gate_takes_ordinary_pods_alone() {
     assert!(report.gate.unwrap().tested_at.is_none());
     let refused = node.attach(ONE, Some(GROUP)).unwrap_err().to_string();
     assert!(refused.contains("the gate of this node is Absent"), "{refused}");
-    let to = SocketAddr::new(node.facts.pods[ONE].address.into(), 8080);
-    assert_eq!(node.world.reach(&node.world.pod(FREE), &[(to, false)]).unwrap(), [false]);
+    assert!(closed(&node, ONE));
 }

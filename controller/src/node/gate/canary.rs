@@ -79,7 +79,7 @@ fn round(gates: &Arc<Gates>, group: &Uid) -> anyhow::Result<Outcome> {
     let both = [&node, &pod];
 
     let passed = exchange(both, &ends, 1, CLOSED)?;
-    if let Some(what) = named(&passed, true) {
+    if let Some(what) = named(passed, true) {
         return Ok(Outcome::Failed(format!("closed from birth, and {what} passed")));
     }
     let dropped = with(gates, |gate| gate.counted_on(NUMBER))?.dropped;
@@ -89,7 +89,7 @@ fn round(gates: &Arc<Gates>, group: &Uid) -> anyhow::Result<Outcome> {
         return Ok(Outcome::Failed(format!("no group can be opened: {error:#}")));
     }
     let passed = exchange(both, &ends, 2, OPEN)?;
-    if let Some(what) = named(&passed, false) {
+    if let Some(what) = named(passed, false) {
         return Ok(Outcome::Failed(format!("open, and {what} did not pass within {OPEN:?}")));
     }
 
@@ -98,10 +98,8 @@ fn round(gates: &Arc<Gates>, group: &Uid) -> anyhow::Result<Outcome> {
     while BootTime::now() <= until {
         std::thread::sleep(PAUSE);
     }
-    // What passed in time and was not read yet.
-    ends.iter().for_each(Sockets::drain);
     let passed = exchange(both, &ends, 3, CLOSED)?;
-    let late = named(&passed, true);
+    let late = named(passed, true);
     Ok(late.map_or(Outcome::Passed, |what| Outcome::Failed(format!("past the deadline {what} passed"))))
 }
 
@@ -119,8 +117,8 @@ fn clear(gates: &Gates, group: &Uid) -> anyhow::Result<()> {
 }
 
 /// Those that passed, or those that did not.
-fn named(passed: &[bool; 6], which: bool) -> Option<String> {
-    let all: Vec<&str> = KINDS.iter().zip(passed).filter(|(_, p)| **p == which).map(|(k, _)| *k).collect();
+fn named(passed: [bool; 6], which: bool) -> Option<String> {
+    let all: Vec<&str> = KINDS.iter().zip(passed).filter(|(_, p)| *p == which).map(|(k, _)| *k).collect();
     (!all.is_empty()).then(|| all.join(", "))
 }
 
@@ -175,18 +173,20 @@ impl Sockets {
         end.run(open)?.context("the gate's self-test cannot listen")
     }
 
-    /// Whether something came.
-    fn received(&self) -> bool {
-        self.udp.recv(&mut [0; 8]).is_ok()
-    }
-
-    fn drain(&self) {
-        while self.received() {}
+    /// Whether something of a step came. What was sent in the one before it may be late.
+    fn received(&self, step: u8) -> bool {
+        let mut bytes = [0; 8];
+        std::iter::from_fn(|| self.udp.recv(&mut bytes).ok().map(|n| (n, bytes[0]))).any(|of| of == (1, step))
     }
 }
 
 /// Sends everything both ways until all has passed or it is too late; what passed, in the order of [`KINDS`].
-fn exchange(ends: [&End; 2], sockets: &[Sockets; 2], step: u8, patience: Duration) -> anyhow::Result<[bool; 6]> {
+fn exchange(
+    ends: [&End; 2],
+    sockets: &[Sockets; 2],
+    step: u8,
+    patience: Duration,
+) -> anyhow::Result<[bool; 6]> {
     let [to_pod, to_node] = [(0, 1), (1, 0)].map(|(from, to): (usize, usize)| {
         let peer = ENDS.get(to).copied().unwrap_or(Ipv4Addr::UNSPECIFIED);
         let connect = move || TcpStream::connect_timeout(&SocketAddr::from((peer, PORT)), patience).is_ok();
@@ -199,12 +199,13 @@ fn exchange(ends: [&End; 2], sockets: &[Sockets; 2], step: u8, patience: Duratio
         for (own, to) in [(at_node, 1), (at_pod, 0)] {
             let peer = ENDS.get(to).copied().unwrap_or(Ipv4Addr::UNSPECIFIED);
             // What the kernel cannot send does not pass.
-            let _ = (own.udp.send_to(b"udp", (peer, PORT)), own.udp.send_to(b"arp", (asked(to, step), PORT)));
+            let _ =
+                (own.udp.send_to(&[step], (peer, PORT)), own.udp.send_to(b"arp", (asked(to, step), PORT)));
         }
         std::thread::sleep(PAUSE);
         let [tcp_to, udp_to, arp_to, tcp_from, udp_from, arp_from] = &mut passed;
-        *udp_to |= at_pod.received();
-        *udp_from |= at_node.received();
+        *udp_to |= at_pod.received(step);
+        *udp_from |= at_node.received(step);
         *tcp_to |= to_pod.try_recv().unwrap_or(false);
         *tcp_from |= to_node.try_recv().unwrap_or(false);
         let [node, pod] = ends;
@@ -239,11 +240,14 @@ impl End {
         let (jobs, todo) = mpsc::channel::<Job>();
         let (sender, started) = mpsc::channel();
         let work = move || {
-            let entered = unshare(CloneFlags::CLONE_NEWNET).map(|()| rustix::thread::gettid().as_raw_nonzero().get());
+            let entered =
+                unshare(CloneFlags::CLONE_NEWNET).map(|()| rustix::thread::gettid().as_raw_nonzero().get());
             let went = entered.is_ok();
             let _ = sender.send(entered);
             if went {
-                todo.into_iter().for_each(|job| job());
+                for job in todo {
+                    job();
+                }
             }
         };
         std::thread::Builder::new().name("canary".to_owned()).spawn(work)?;
@@ -252,7 +256,10 @@ impl End {
     }
 
     /// Does something there.
-    fn begin<T: Send + 'static>(&self, act: impl FnOnce() -> T + Send + 'static) -> anyhow::Result<Receiver<T>> {
+    fn begin<T: Send + 'static>(
+        &self,
+        act: impl FnOnce() -> T + Send + 'static,
+    ) -> anyhow::Result<Receiver<T>> {
         let (sender, receiver) = mpsc::channel();
         let job: Job = Box::new(move || {
             let _ = sender.send(act());

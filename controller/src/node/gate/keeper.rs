@@ -112,7 +112,9 @@ impl Gates {
             trouble: now,
             mended: now,
         };
-        kept.iter().for_each(|(held, link, address)| inner.take_over(held, link, *address));
+        for (held, link, address) in kept {
+            inner.take_over(held, link, *address);
+        }
         inner.sweep();
         let shown = watch::Sender::new(Shown { state, detail, tested: None, program, tests: 0 });
         Self { inner: Mutex::new(inner), shown, test: Notify::new(), pins: pins.to_owned() }
@@ -266,7 +268,7 @@ impl Inner {
     }
 
     fn group(&self, group: &Uid) -> Result<GroupState, String> {
-        let gate = self.gate.as_ref().map_err(|why| why.clone())?;
+        let gate = self.gate.as_ref().map_err(Clone::clone)?;
         let deadline = gate.state(group).map_err(|e| chain(&e))?;
         let of = self.links.iter().filter(|(_, m)| m.group == *group);
         let link = |(number, m): (&u32, &Member)| {

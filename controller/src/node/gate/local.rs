@@ -130,7 +130,8 @@ async fn answer(gates: Arc<Gates>, mut stream: UnixStream) {
         if !matches!(read, Ok(1..)) {
             return;
         }
-        let asked = serde_json::from_str::<Ask>(&line).map_err(|e| format!("the question is not understood: {e}"));
+        let asked =
+            serde_json::from_str::<Ask>(&line).map_err(|e| format!("the question is not understood: {e}"));
         let done = match asked {
             Ok(ask) => act(&gates, ask).await,
             Err(why) => Err(why),
@@ -163,7 +164,9 @@ async fn act(gates: &Gates, ask: Ask) -> Result<Told, String> {
             let before = shown.borrow_and_update().tests;
             gates.test.notify_one();
             let ended = tokio::time::timeout(ANSWER, shown.wait_for(|s| s.tests > before)).await;
-            ended.map_err(|_| "no self-test has ended; see the log of the node's controller".to_owned())?.ok();
+            ended
+                .map_err(|_| "no self-test has ended; see the log of the node's controller".to_owned())?
+                .ok();
             gates.told(None)
         }
     }
@@ -231,10 +234,13 @@ mod tests {
 
     #[test]
     fn what_is_asked_is_understood() {
-        let open: Ask = serde_json::from_str(r#"{"do":"open","group":"g","deadline_boottime_ns":7}"#).unwrap();
+        let open: Ask =
+            serde_json::from_str(r#"{"do":"open","group":"g","deadline_boottime_ns":7}"#).unwrap();
         assert_eq!(open, Ask::Open { group: "g".to_owned(), deadline_boottime_ns: 7 });
         assert_eq!(serde_json::from_str::<Ask>(r#"{"do":"state"}"#).unwrap(), Ask::State { group: None });
-        for bad in [r#"{"do":"open","group":"g"}"#, r#"{"do":"open","group":"g","deadline_boottime_ns":-1}"#, "{}"] {
+        for bad in
+            [r#"{"do":"open","group":"g"}"#, r#"{"do":"open","group":"g","deadline_boottime_ns":-1}"#, "{}"]
+        {
             assert!(serde_json::from_str::<Ask>(bad).is_err(), "{bad}");
         }
     }

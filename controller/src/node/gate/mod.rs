@@ -129,8 +129,10 @@ pub struct Gate {
     members: HashMap<MapData, u32, Group>,
     deadlines: HashMap<MapData, Group, u64>,
     counted: HashMap<MapData, u32, [u64; 2]>,
-    /// Of the maps, in their order.
+    /// Of the maps, in their order, as the kernel numbers them.
     maps: [u32; 3],
+    /// Of the program.
+    own: u32,
     pins: PathBuf,
 }
 
@@ -140,7 +142,11 @@ impl Gate {
         let of = |source| Error::Pins { path: pins.to_owned(), source };
         std::fs::create_dir_all(pins).map_err(of)?;
         let bpf = statfs(pins).map_err(|e| of(e.into()))?.f_type == BPF_FS;
-        if bpf { Ok(()) } else { mount("bpf", pins, "bpf", MountFlags::empty(), None).map_err(|e| of(e.into())) }
+        if bpf {
+            Ok(())
+        } else {
+            mount("bpf", pins, "bpf", MountFlags::empty(), None).map_err(|e| of(e.into()))
+        }
     }
 
     /// Takes over what is pinned there, or puts it there. Nothing that stands opens, closes or counts anew by it.
@@ -158,8 +164,10 @@ impl Gate {
             *id = MapInfo::from_pin(place).map_err(open)?.id();
         }
         let map = |kernel: &mut Ebpf, name| kernel.take_map(name).ok_or(Error::Missing(name));
+        let own = program(&mut kernel)?.info().map_err(|e| Error::Load(EbpfError::from(e)))?.id();
         Ok(Self {
             maps,
+            own,
             members: HashMap::try_from(map(&mut kernel, MAPS[0])?).map_err(open)?,
             deadlines: HashMap::try_from(map(&mut kernel, MAPS[1])?).map_err(open)?,
             counted: HashMap::try_from(map(&mut kernel, MAPS[2])?).map_err(open)?,
@@ -297,9 +305,9 @@ impl Gate {
 
     /// What is missing of the gate on a link, by its number; nothing where all stands, or where there is no such link any
     /// more, over which no packet goes.
-    pub fn missing(&mut self, number: u32, group: &Uid) -> Result<Vec<String>, Error> {
+    pub fn missing(&self, number: u32, group: &Uid) -> Result<Vec<String>, Error> {
         let Some(name) = name(number)? else { return Ok(Vec::new()) };
-        let own = program(&mut self.kernel)?.info().map_err(|e| Error::Load(EbpfError::from(e)))?.id();
+        let own = self.own;
         let mut missing: Vec<String> = WAYS
             .into_iter()
             .filter(|(direction, _)| {
@@ -328,7 +336,9 @@ impl Gate {
         let mut all = Vec::new();
         for file in std::fs::read_dir(&self.pins).map_err(of)? {
             let name = file.map_err(of)?.file_name();
-            all.extend(name.to_str().and_then(|n| n.split_once('-')).and_then(|(n, _)| n.parse::<u32>().ok()));
+            all.extend(
+                name.to_str().and_then(|n| n.split_once('-')).and_then(|(n, _)| n.parse::<u32>().ok()),
+            );
         }
         all.sort_unstable();
         all.dedup();

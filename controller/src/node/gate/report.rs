@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use k8s_openapi::jiff::Timestamp;
 use serde_json::json;
 use tokio::time::Instant;
 use yunting_crds::node_report::{GateReport, GateState};
@@ -97,7 +98,7 @@ fn count(shown: &Shown, context: &Context) {
         let label = format!("{state:?}");
         context.metrics.gate_state.with_label_values(&[&label]).set(i64::from(state == shown.state));
     }
-    context.metrics.gate_tested.set(shown.tested.map_or(0, |t| t.as_second()));
+    context.metrics.gate_tested.set(shown.tested.map_or(0, Timestamp::as_second));
 }
 
 fn of(shown: &Shown) -> GateReport {

@@ -16,8 +16,8 @@ use super::netlink;
 use crate::error::chain;
 
 /// Time between two looks where there is a protected pod. A packet that must not pass does so for no more than this and
-/// what taking a link down takes.
-const LOOK: Duration = Duration::from_millis(20);
+/// what taking a link down takes. A look at a link is some twenty calls of the kernel.
+const LOOK: Duration = Duration::from_millis(40);
 /// The same where there is none.
 const IDLE: Duration = Duration::from_millis(500);
 /// Time between two tries to mend what is broken.
@@ -155,7 +155,11 @@ impl Inner {
             if !missing && !all {
                 continue;
             }
-            let mended = gate.release(*number).and_then(|()| gate.guard(&member.link, &member.group));
+            // A pin whose program was taken off holds nothing any more.
+            let mended = gate.guard(&member.link, &member.group).or_else(|_| {
+                gate.release(*number)?;
+                gate.guard(&member.link, &member.group)
+            });
             if let Err(error) = mended {
                 tracing::error!(link = %member.link, error = chain(&error), "the gate cannot be put back");
             }
@@ -176,6 +180,10 @@ fn up(number: u32, member: &Member) -> anyhow::Result<()> {
     let (address, link) = (member.address.to_string(), member.link.to_string());
     let words = ["route", "replace", address.as_str(), "dev", link.as_str()];
     let done = Command::new("ip").args(words).output().context("ip cannot be started")?;
-    anyhow::ensure!(done.status.success(), "no route to {address}: {}", String::from_utf8_lossy(&done.stderr));
+    anyhow::ensure!(
+        done.status.success(),
+        "no route to {address}: {}",
+        String::from_utf8_lossy(&done.stderr)
+    );
     Ok(())
 }
