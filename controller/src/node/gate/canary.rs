@@ -60,7 +60,7 @@ pub(super) enum Outcome {
 /// Tests.
 pub(super) fn test(gates: &Arc<Gates>) -> Outcome {
     let tried = Uid::new(GROUP).map_err(anyhow::Error::from).and_then(|group| {
-        let outcome = round(gates, &group);
+        let outcome = Ground::lay(gates, group.clone()).and_then(|ground| ground.steps());
         // What is left stands on a link that is no more; the next test begins by taking it away.
         let _ = clear(gates, &group);
         outcome
@@ -68,39 +68,68 @@ pub(super) fn test(gates: &Arc<Gates>) -> Outcome {
     tried.unwrap_or_else(|error| Outcome::NotRun(format!("{error:#}")))
 }
 
-fn round(gates: &Arc<Gates>, group: &Uid) -> anyhow::Result<Outcome> {
-    let [node, pod] = [End::start()?, End::start()?];
-    wire(&node, &pod)?;
-    clear(gates, group)?;
-    let (held, link, of) = (gates.clone(), Link::new(LINK)?, group.clone());
-    let number = node.run(move || with(&held, |gate| gate.guard(&link, &of)))??;
-    ensure!(number == NUMBER, "the test's link has number {number} and not {NUMBER}");
-    let ends = [Sockets::open(&node)?, Sockets::open(&pod)?];
-    let both = [&node, &pod];
+/// Two ends of a link that the gate holds.
+struct Ground<'a> {
+    gates: &'a Arc<Gates>,
+    group: Uid,
+    ends: [End; 2],
+    sockets: [Sockets; 2],
+}
 
-    let passed = exchange(both, &ends, 1, CLOSED)?;
-    if let Some(what) = named(passed, true) {
-        return Ok(Outcome::Failed(format!("closed from birth, and {what} passed")));
-    }
-    let dropped = with(gates, |gate| gate.counted_on(NUMBER))?.dropped;
-    ensure!(dropped >= DROPPED, "only {dropped} packets reached the closed gate, which shows nothing");
-
-    if let Err(error) = with(gates, |gate| gate.open(group, BootTime::now() + 2 * OPEN)) {
-        return Ok(Outcome::Failed(format!("no group can be opened: {error:#}")));
-    }
-    let passed = exchange(both, &ends, 2, OPEN)?;
-    if let Some(what) = named(passed, false) {
-        return Ok(Outcome::Failed(format!("open, and {what} did not pass within {OPEN:?}")));
+impl<'a> Ground<'a> {
+    fn lay(gates: &'a Arc<Gates>, group: Uid) -> anyhow::Result<Self> {
+        let [node, pod] = [End::start()?, End::start()?];
+        wire(&node, &pod)?;
+        clear(gates, &group)?;
+        let (held, link, of) = (gates.clone(), Link::new(LINK)?, group.clone());
+        let number = node.run(move || with(&held, |gate| gate.guard(&link, &of)))??;
+        ensure!(number == NUMBER, "the test's link has number {number} and not {NUMBER}");
+        let sockets = [Sockets::open(&node)?, Sockets::open(&pod)?];
+        Ok(Self { gates, group, ends: [node, pod], sockets })
     }
 
-    let until = BootTime::now() + SHORT;
-    with(gates, |gate| gate.open(group, until))?;
-    while BootTime::now() <= until {
-        std::thread::sleep(PAUSE);
+    fn steps(&self) -> anyhow::Result<Outcome> {
+        let wrong = match self.closed()? {
+            None => match self.open()? {
+                None => self.past()?,
+                wrong => wrong,
+            },
+            wrong => wrong,
+        };
+        Ok(wrong.map_or(Outcome::Passed, Outcome::Failed))
     }
-    let passed = exchange(both, &ends, 3, CLOSED)?;
-    let late = named(passed, true);
-    Ok(late.map_or(Outcome::Passed, |what| Outcome::Failed(format!("past the deadline {what} passed"))))
+
+    fn exchange(&self, step: u8, patience: Duration) -> anyhow::Result<[bool; 6]> {
+        exchange(&self.ends, &self.sockets, step, patience)
+    }
+
+    /// From birth.
+    fn closed(&self) -> anyhow::Result<Option<String>> {
+        let passed = named(self.exchange(1, CLOSED)?, true);
+        let dropped = with(self.gates, |gate| gate.counted_on(NUMBER))?.dropped;
+        let shown = passed.is_some() || dropped >= DROPPED;
+        ensure!(shown, "only {dropped} packets reached the closed gate, which shows nothing");
+        Ok(passed.map(|what| format!("closed from birth, and {what} passed")))
+    }
+
+    fn open(&self) -> anyhow::Result<Option<String>> {
+        if let Err(error) = with(self.gates, |gate| gate.open(&self.group, BootTime::now() + 2 * OPEN)) {
+            return Ok(Some(format!("no group can be opened: {error:#}")));
+        }
+        let held_up = named(self.exchange(2, OPEN)?, false);
+        Ok(held_up.map(|what| format!("open, and {what} did not pass within {OPEN:?}")))
+    }
+
+    /// Nobody closes it.
+    fn past(&self) -> anyhow::Result<Option<String>> {
+        let until = BootTime::now() + SHORT;
+        with(self.gates, |gate| gate.open(&self.group, until))?;
+        while BootTime::now() <= until {
+            std::thread::sleep(PAUSE);
+        }
+        let passed = named(self.exchange(3, CLOSED)?, true);
+        Ok(passed.map(|what| format!("past the deadline {what} passed")))
+    }
 }
 
 fn with<T>(gates: &Gates, act: impl FnOnce(&mut Gate) -> Result<T, super::Error>) -> anyhow::Result<T> {
@@ -173,6 +202,11 @@ impl Sockets {
         end.run(open)?.context("the gate's self-test cannot listen")
     }
 
+    /// A step's packet, or one whose way has to be asked for by ARP first.
+    fn send(&self, step: u8, to: Ipv4Addr) -> std::io::Result<usize> {
+        self.udp.send_to(&[step], (to, PORT))
+    }
+
     /// Whether something of a step came. What was sent in the one before it may be late.
     fn received(&self, step: u8) -> bool {
         let mut bytes = [0; 8];
@@ -182,38 +216,33 @@ impl Sockets {
 
 /// Sends everything both ways until all has passed or it is too late; what passed, in the order of [`KINDS`].
 fn exchange(
-    ends: [&End; 2],
+    ends: &[End; 2],
     sockets: &[Sockets; 2],
     step: u8,
     patience: Duration,
 ) -> anyhow::Result<[bool; 6]> {
-    let [to_pod, to_node] = [(0, 1), (1, 0)].map(|(from, to): (usize, usize)| {
-        let peer = ENDS.get(to).copied().unwrap_or(Ipv4Addr::UNSPECIFIED);
-        let connect = move || TcpStream::connect_timeout(&SocketAddr::from((peer, PORT)), patience).is_ok();
-        ends.get(from).map(|end| end.begin(connect)).transpose()
-    });
-    let (to_pod, to_node) = (to_pod?.context("no end")?, to_node?.context("no end")?);
-    let [at_node, at_pod] = sockets;
+    let ([node, pod], [at_node, at_pod]) = (ends, sockets);
+    let [of_node, of_pod] = ENDS;
+    let connect = |from: &End, to: Ipv4Addr| {
+        from.begin(move || TcpStream::connect_timeout(&SocketAddr::from((to, PORT)), patience).is_ok())
+    };
+    let (to_pod, to_node) = (connect(node, of_pod)?, connect(pod, of_node)?);
     let (mut passed, since) = ([false; 6], Instant::now());
     while since.elapsed() < patience && passed.contains(&false) {
-        for (own, to) in [(at_node, 1), (at_pod, 0)] {
-            let peer = ENDS.get(to).copied().unwrap_or(Ipv4Addr::UNSPECIFIED);
-            // What the kernel cannot send does not pass.
-            let _ =
-                (own.udp.send_to(&[step], (peer, PORT)), own.udp.send_to(b"arp", (asked(to, step), PORT)));
-        }
+        // What the kernel cannot send does not pass.
+        let _ = (at_node.send(step, of_pod), at_node.send(0, asked(1, step)));
+        let _ = (at_pod.send(step, of_node), at_pod.send(0, asked(0, step)));
         std::thread::sleep(PAUSE);
         let [tcp_to, udp_to, arp_to, tcp_from, udp_from, arp_from] = &mut passed;
         *udp_to |= at_pod.received(step);
         *udp_from |= at_node.received(step);
         *tcp_to |= to_pod.try_recv().unwrap_or(false);
         *tcp_from |= to_node.try_recv().unwrap_or(false);
-        let [node, pod] = ends;
-        if !(*tcp_to && *tcp_from) && since.elapsed() < patience {
-            continue;
+        // An end that connects does nothing else meanwhile.
+        if (*tcp_to && *tcp_from) || since.elapsed() >= patience {
+            *arp_to |= node.run(move || answered(asked(1, step)))?;
+            *arp_from |= pod.run(move || answered(asked(0, step)))?;
         }
-        *arp_to |= node.run(move || answered(asked(1, step)))?;
-        *arp_from |= pod.run(move || answered(asked(0, step)))?;
     }
     Ok(passed)
 }

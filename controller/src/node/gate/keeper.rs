@@ -53,14 +53,14 @@ pub(in crate::node) struct Shown {
     pub(in crate::node) tested: Option<Timestamp>,
     /// The program's hash.
     pub(in crate::node) program: Option<String>,
-    /// How many self-tests have ended.
-    pub(super) tests: u64,
+    /// When the last self-test that has ended began.
+    pub(super) begun: Option<Instant>,
 }
 
 impl Shown {
     /// Whether a self-test has ended, or there is nothing to be tested.
     pub(super) fn settled(&self) -> bool {
-        self.tests > 0 || self.state == State::Absent
+        self.begun.is_some() || self.state == State::Absent
     }
 }
 
@@ -116,7 +116,7 @@ impl Gates {
             inner.take_over(held, link, *address);
         }
         inner.sweep();
-        let shown = watch::Sender::new(Shown { state, detail, tested: None, program, tests: 0 });
+        let shown = watch::Sender::new(Shown { state, detail, tested: None, program, begun: None });
         Self { inner: Mutex::new(inner), shown, test: Notify::new(), pins: pins.to_owned() }
     }
 

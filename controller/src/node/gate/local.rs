@@ -12,6 +12,7 @@ use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
+use tokio::time::Instant;
 
 use super::{BootTime, Gates};
 use crate::node::server;
@@ -161,9 +162,11 @@ async fn act(gates: &Gates, ask: Ask) -> Result<Told, String> {
         Ask::State { group } => gates.told(group.as_deref()),
         Ask::Test => {
             let mut shown = gates.follow();
-            let before = shown.borrow_and_update().tests;
+            let asked = Instant::now();
             gates.test.notify_one();
-            let ended = tokio::time::timeout(ANSWER, shown.wait_for(|s| s.tests > before)).await;
+            // One that was under way shows nothing of now.
+            let ended = shown.wait_for(|s| s.begun.is_some_and(|begun| begun >= asked));
+            let ended = tokio::time::timeout(ANSWER, ended).await;
             ended
                 .map_err(|_| "no self-test has ended; see the log of the node's controller".to_owned())?
                 .ok();

@@ -65,7 +65,7 @@ impl Gates {
         self.look();
         let passed = *outcome == Outcome::Passed;
         self.shown.send_modify(|shown| {
-            shown.tests += 1;
+            shown.begun = Some(begun);
             shown.program = program;
             if passed {
                 shown.tested = Some(context.timestamp());
