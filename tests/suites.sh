@@ -122,7 +122,7 @@ for name in "$@"; do bound "$name" > /dev/null || exit 2; done
 need "$cargo" "install Rust with rustup; rust-toolchain.toml names the version, rustup fetches it"
 need git "install git: a suite reads which files are tracked"
 case " $* " in
-  *" schema "* | *" policies "* | *" faults"* | *" changes"* | *" storms"* | *" lab"* | *" tools "*)
+  *" schema "* | *" policies "* | *" faults"* | *" changes"* | *" storms"* | *" boundary "* | *" lab"* | *" tools "*)
     need go "install Go 1.26 or later: Kubernetes and etcd are built from source with it" ;;
 esac
 

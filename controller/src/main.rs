@@ -55,8 +55,9 @@ enum Role {
         #[arg(long, default_value = "127.0.0.1:9092")]
         listen: SocketAddr,
     },
-    /// Keeps the network boundary of one node. Runs in the node's network namespace, with CAP_NET_ADMIN for
-    /// nftables and CAP_SYS_ADMIN to enter the network namespaces of pods, which its prober does; nft has to be there.
+    /// Keeps the network boundary and the gate of one node. Runs in the node's network namespace, with CAP_NET_ADMIN for
+    /// nftables and links, and CAP_SYS_ADMIN to enter the network namespaces of pods, which its prober does, and for BPF;
+    /// nft and ip have to be there.
     Node {
         /// Name of the Node.
         #[arg(long, env = "YUNTING_NODE")]
@@ -87,9 +88,21 @@ enum Role {
         /// Where the CNI plugin asks.
         #[arg(long, default_value = node::cni::SOCKET)]
         socket: PathBuf,
+        /// Where the gate of protected pods is pinned: a directory on a BPF file system. Where it is on none, one is mounted
+        /// there, which has to outlive the process.
+        #[arg(long, default_value = "/sys/fs/bpf/yunting")]
+        gate_pins: PathBuf,
         /// Address of /metrics, /healthz and /readyz.
         #[arg(long, default_value = "127.0.0.1:9093")]
         listen: SocketAddr,
+    },
+    /// Asks the gate of this node, through its controller.
+    Gate {
+        /// Where the CNI plugin asks; the gate answers beside it.
+        #[arg(long, default_value = node::cni::SOCKET)]
+        socket: PathBuf,
+        #[command(subcommand)]
+        command: node::gate::local::Command,
     },
 }
 
@@ -140,12 +153,26 @@ async fn run(role: Role) -> anyhow::Result<()> {
             volumes,
             kubelet,
             socket,
+            gate_pins,
             listen,
         } => {
             let volumes = volumes.map(|directory| node::volume::Options { directory, kubelet });
-            let options =
-                node::Options { node, kubeconfig, outer, inside, platform, beyond, socket, volumes, listen };
+            let options = node::Options {
+                node,
+                kubeconfig,
+                outer,
+                inside,
+                platform,
+                beyond,
+                socket,
+                volumes,
+                gate_pins,
+                listen,
+            };
             node::run(options).await
+        }
+        Role::Gate { socket, command } => {
+            node::gate::local::run(&node::gate::local::socket(&socket), command)
         }
     }
 }

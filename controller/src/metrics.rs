@@ -30,6 +30,10 @@ pub struct Metrics {
     pub lost_records: IntGauge,
     /// VDCs of which a probe on this node has shown that they are not closed.
     pub open_vdcs: IntGauge,
+    /// How the gate of this node stands: 1 for its state, 0 for the others.
+    pub gate_state: IntGaugeVec,
+    /// When its self-test last passed, in seconds since 1970; 0 before.
+    pub gate_tested: IntGauge,
 }
 
 impl Metrics {
@@ -79,6 +83,14 @@ impl Metrics {
                 "yunting_open_vdcs",
                 "VDCs of which a probe on this node has shown that they are not closed",
             )?,
+            gate_state: IntGaugeVec::new(
+                Opts::new("yunting_gate_state", "How the gate of this node stands: 1 for its state"),
+                &["state"],
+            )?,
+            gate_tested: IntGauge::new(
+                "yunting_gate_self_test_timestamp_seconds",
+                "When the self-test of this node's gate last passed",
+            )?,
         };
         metrics.register()?;
         Ok(metrics)
@@ -95,7 +107,9 @@ impl Metrics {
         self.registry.register(Box::new(self.switches.clone()))?;
         self.registry.register(Box::new(self.swept.clone()))?;
         self.registry.register(Box::new(self.lost_records.clone()))?;
-        self.registry.register(Box::new(self.open_vdcs.clone()))
+        self.registry.register(Box::new(self.open_vdcs.clone()))?;
+        self.registry.register(Box::new(self.gate_state.clone()))?;
+        self.registry.register(Box::new(self.gate_tested.clone()))
     }
 
     /// The text that `/metrics` answers.

@@ -18,8 +18,9 @@ use crate::common;
     status = "NodeReportStatus",
     derive = "PartialEq",
     cel,
-    doc = "What the controller of a node has seen: whether the VDCs that have pods there are closed. Each node writes its own.",
+    doc = "What the controller of a node has seen: whether the VDCs that have pods there are closed, and whether its gate stands. Each node writes its own.",
     printcolumn = r#"{"name":"Observed","type":"date","jsonPath":".status.observedAt"}"#,
+    printcolumn = r#"{"name":"Gate","type":"string","jsonPath":".status.gate.state"}"#,
     printcolumn = r#"{"name":"VDCs","type":"string","jsonPath":".status.isolation[*].vdc","priority":1}"#
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -40,6 +41,44 @@ pub struct NodeReportStatus {
     #[schemars(length(max = 1024))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["vdc".into()]))]
     pub isolation: Vec<VdcIsolation>,
+    /// The gate of protected pods. It is written when it changes, and after each self-test, whatever `observedAt` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<GateReport>,
+}
+
+/// How the gate of protected pods stands on the node.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct GateReport {
+    /// `Armed`: its program is where it belongs, and a self-test with packets has passed since. `Broken`: something of it is
+    /// missing or does not do what it is for, see `detail`; links of protected pods on which it does not stand are down.
+    /// `Absent`: the node has none, and protected pods get no network there.
+    pub state: GateState,
+    /// When a self-test last passed: closed nothing went through, open everything, past the deadline nothing. Every minute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tested_at: Option<Time>,
+    /// What is missing or wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1000))]
+    pub detail: Option<String>,
+    /// Release of the kernel that holds it.
+    #[schemars(length(max = 128))]
+    pub kernel: String,
+    /// The kernel's hash of the program's instructions, in hexadecimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub program: Option<String>,
+}
+
+/// How a gate stands.
+#[derive(schemars::JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum GateState {
+    /// It does what it is for.
+    Armed,
+    /// Something is missing or wrong.
+    Broken,
+    /// There is none.
+    Absent,
 }
 
 /// What probes from a VDC's pods on the node have shown.

@@ -1,11 +1,13 @@
 //! Yunting's decisions as pure functions: total, no client, runtime, clock, randomness or logging.
 //!
 //! Owns: where a VDC goes, how its quota is split, what objects VDCs and halls become at a site, what may be
-//! written for whom, what may reach what on a node, and how status sums up.
+//! written for whom, what may reach what on a node, what becomes of links whose gate does not stand, and how status sums
+//! up.
 //! Must never: do input or output. What time it is comes in as an argument.
 
 pub mod boundary;
 pub mod demand;
+pub mod gate;
 pub mod hall;
 pub mod news;
 pub mod object;

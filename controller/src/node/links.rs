@@ -10,6 +10,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 use yunting_plan::boundary::Link;
 
+use super::gate::Held;
+
 /// The routes of the thread's network namespace, as text.
 const ROUTES: &str = "/proc/thread-self/net/route";
 
@@ -35,6 +37,9 @@ pub struct Attached {
     pub link: Link,
     /// Where its network namespace is.
     pub netns: PathBuf,
+    /// What holds its link closed, where the pod is protected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) held: Option<Held>,
 }
 
 /// A pod that was attached, as it is kept for the process after this one.
@@ -96,6 +101,21 @@ impl Links {
             all.remove(pod);
         }
         Ok(())
+    }
+
+    /// What holds a sandbox's link. Its file says so: the pod may have another sandbox by now.
+    pub(super) fn held_of(&self, container: &str) -> io::Result<Option<Held>> {
+        match std::fs::read(self.file(container)?) {
+            Ok(text) => Ok(serde_json::from_slice::<Kept>(&text).ok().and_then(|kept| kept.attached.held)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Links that the gate holds, with their pods' addresses.
+    pub(super) fn held(&self) -> Vec<(Held, Link, Ipv4Addr)> {
+        let all = self.all();
+        all.values().filter_map(|a| Some((a.held.clone()?, a.link.clone(), a.address))).collect()
     }
 
     /// What was handed over of a pod.
@@ -162,15 +182,21 @@ mod tests {
             address: Ipv4Addr::LOCALHOST,
             link: Link::new("veth0").unwrap(),
             netns: "/run/netns/n".into(),
+            held: Some(Held { number: 7, group: container.to_owned(), routed: true }),
         };
+        links.add(pod.clone(), attached("old")).unwrap();
         links.add(pod.clone(), attached("new")).unwrap();
+        // Whose link is let go of is said by the sandbox, not by the pod.
+        assert_eq!(links.held_of("old").unwrap().map(|h| h.group).as_deref(), Some("old"));
         links.remove(&pod, "old").unwrap();
+        assert_eq!(links.held_of("old").unwrap(), None);
         assert_eq!(links.of(&pod, "u"), Some(attached("new")));
         assert_eq!(links.of(&pod, "another"), None);
         // A start anew knows it.
         let links = Links::open(files.path()).unwrap();
         assert_eq!(links.of(&pod, "u"), Some(attached("new")));
         assert_eq!(links.netns(Ipv4Addr::LOCALHOST), Some("/run/netns/n".into()));
+        assert_eq!(links.held().len(), 1);
         links.remove(&pod, "new").unwrap();
         assert_eq!(links.of(&pod, "u"), None);
         assert_eq!(Links::open(files.path()).unwrap().of(&pod, "u"), None);

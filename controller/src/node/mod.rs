@@ -2,11 +2,12 @@
 //!
 //! `links` knows which pod has which address on which link, by the CNI plugin ([`cni`], served by `server`) or by the
 //! node's routes; `facts` turns what is seen into what the plan decides upon; `kernel` brings the plan's table into the
-//! kernel and sees that it stays there. `prober` looks from inside pods whether that holds. It
-//! writes nothing to an API server but its own `NodeReport` and the `VolumeKey`s of its volumes.
+//! kernel and sees that it stays there. `prober` looks from inside pods whether that holds. `gate` holds the links of
+//! protected pods closed, from their birth (`server`) or from when they are seen (`protect`). It
+//! writes nothing to an API server but its own `NodeReport` and the `VolumeKey`s of its volumes, which [`volume`] serves.
 //!
 //! A restart opens no hole: the table stays in the kernel, and the new process replaces it whole, in one transaction,
-//! once it has seen everything. [`volume`] serves the node's volumes.
+//! once it has seen everything. The gate is the kernel's, too: it closes at its deadlines whatever becomes of the process.
 
 pub mod cni;
 pub mod facts;
@@ -15,6 +16,7 @@ mod kernel;
 pub mod links;
 mod probe;
 mod prober;
+mod protect;
 mod server;
 pub mod volume;
 mod world;
@@ -51,10 +53,12 @@ pub struct Options {
     pub platform: Vec<String>,
     /// Ends besides pods and nodes that a VDC's pods must not reach unless it declares them: they are tried.
     pub beyond: Vec<SocketAddrV4>,
-    /// Where the CNI plugin asks.
+    /// Where the CNI plugin asks; the authority's client asks beside it.
     pub socket: PathBuf,
     /// Where volumes are kept; without it the node serves none.
     pub volumes: Option<volume::Options>,
+    /// Directory on a BPF file system where the gate is pinned; where it is on none, one is mounted there.
+    pub gate_pins: PathBuf,
     /// Address of metrics and health.
     pub listen: SocketAddr,
 }
@@ -74,7 +78,12 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     tracing::info!("caches of the node are filled");
     let (writer, context) = (Writer::new(own.client.clone(), metrics.clone()), Context::new(metrics.clone()));
     let beyond: Vec<_> = options.beyond.iter().map(|a| (*a.ip(), a.port())).collect();
+    let (report, gate_socket) = (prober::report(&world).key, gate::local::socket(&options.socket));
     tokio::select! {
+        () = gate::test_now_and_then(&world.gates, &context) => Ok(()),
+        () = gate::report(&world.gates, &report, &writer, &context) => Ok(()),
+        ended = gate::local::serve(world.gates.clone(), &gate_socket) => ended,
+        ended = protect::keep(&world) => ended,
         () = prober::keep(&world, &beyond, &writer, &context) => Ok(()),
         ended = kernel::keep(&world, &readiness) => ended,
         ended = server::serve(world.clone(), &options.socket) => ended,

@@ -178,7 +178,7 @@ async fn write(
 }
 
 /// It goes with its Node, which owns it.
-fn report(world: &World) -> Object {
+pub(super) fn report(world: &World) -> Object {
     let mut body = json!({
         "apiVersion": "yunting.io/v1alpha1", "kind": "NodeReport",
         "metadata": {"name": world.node},

@@ -17,6 +17,7 @@ use yunting_plan::vdc::cidr::Network;
 
 use super::Options;
 use super::facts::Seen;
+use super::gate::{self, Gates};
 use super::links::{Links, routes};
 use crate::cache::{Cache, Cached};
 use crate::metrics::Metrics;
@@ -34,6 +35,8 @@ pub(super) struct World {
     pub(super) pods: Cache<Pod>,
     pub(super) nodes: Cache<Node>,
     pub(super) links: Links,
+    /// What holds the links of protected pods.
+    pub(super) gates: Arc<Gates>,
     pub(super) changes: Changes,
     /// The kernel's table may not be what it was made: it is put back whole.
     pub(super) renew: Notify,
@@ -127,6 +130,10 @@ impl World {
         let changes = Changes::default();
         // Beside the socket: both are gone after a boot, and so are the pods.
         let files = options.socket.with_file_name("pods");
+        let links = Links::open(&files).with_context(|| files.display().to_string())?;
+        // Before anything is waited for: what stands is looked after at once.
+        let gates = Arc::new(Gates::start(&options.gate_pins, &links.held()));
+        gate::watch_over(gates.clone())?;
         let watches = Watches { client, metrics, stop, seen: &changes.seen };
         let world = Self {
             node: options.node.clone(),
@@ -136,7 +143,8 @@ impl World {
             records: watches.all(),
             pods: watches.all(),
             nodes: watches.all(),
-            links: Links::open(&files).with_context(|| files.display().to_string())?,
+            links,
+            gates,
             changes,
             renew: Notify::new(),
             metrics: metrics.clone(),

@@ -47,6 +47,9 @@ impl Words {
         let age = Duration::try_from(written).unwrap_or_default();
         let now = Instant::now();
         let at = now.checked_sub(age).unwrap_or(now);
+        // What says something else, such as how the gate stands, makes no older word of this new.
+        let same = all.get(&node).filter(|h| h.report.observed_at == status.observed_at);
+        let at = same.map_or(at, |h| h.at);
         let heard = Heard { version: report.resource_version(), at, report: status.clone() };
         let before = all.insert(node, heard);
         drop(all);

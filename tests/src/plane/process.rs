@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use tokio::task::JoinHandle;
 use yunting_faults::proxy::Crash;
 
@@ -112,21 +112,24 @@ impl Process {
         self.inner.wanted.store(true, Ordering::Relaxed);
     }
 
-    /// Stops it in mid-step.
+    /// Stops it in mid-step; all of its threads have stopped when this comes back.
     pub fn freeze(&self) -> anyhow::Result<()> {
-        self.signal(Signal::STOP)
+        let id = self.signal(Signal::STOP)?;
+        waitpid(Some(id), WaitOptions::UNTRACED)?;
+        Ok(())
     }
 
     /// Lets it go on.
     pub fn go_on(&self) -> anyhow::Result<()> {
-        self.signal(Signal::CONT)
+        self.signal(Signal::CONT).map(drop)
     }
 
-    fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+    fn signal(&self, signal: Signal) -> anyhow::Result<Pid> {
         let child = self.inner.child();
         let id = child.as_ref().map(Child::id).and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-        kill_process(id.context("the process does not run")?, signal)?;
-        Ok(())
+        let id = id.context("the process does not run")?;
+        kill_process(id, signal)?;
+        Ok(id)
     }
 
     /// How often it was started.
@@ -139,6 +142,12 @@ impl Process {
         let text = std::fs::read_to_string(&self.inner.log).unwrap_or_default();
         let all: Vec<&str> = text.lines().collect();
         all[all.len().saturating_sub(lines)..].join("\n")
+    }
+
+    /// The last line of its log that says that.
+    pub fn line(&self, text: &str) -> Option<String> {
+        let all = std::fs::read_to_string(&self.inner.log).unwrap_or_default();
+        all.lines().rfind(|line| line.contains(text)).map(str::to_owned)
     }
 
     /// Whether its log says that.

@@ -6,4 +6,5 @@ mod changes;
 mod gate;
 mod matrix;
 mod object;
+mod protected;
 mod streams;

@@ -403,6 +403,7 @@ fn object_labels() -> Vec<Case> {
     let cron = api("batch/v1", "direct", "cronjobs");
     let mark = json!({"metadata": {"labels": {"yunting.io/hall-uid": "1"}}});
     let note = json!({"metadata": {"annotations": {"yunting.io/desired-hash": "y"}}});
+    let group = json!({"metadata": {"labels": {"yunting.io/protection-group": "9c444840-9dc0-11d1-b245-5ffdce74fad2"}}});
     let template = json!({"metadata": mark["metadata"]});
     let in_template = with(workload("apps/v1", "Deployment"), json!({"spec": {"template": template}}));
     let in_cron = with(
@@ -430,6 +431,16 @@ fn object_labels() -> Vec<Case> {
                 json!({"spec": {"template": {"metadata": {"labels": {"yunting.io/hall": "other"}}}}}),
             ),
         )
+        .refuses(
+            why,
+            PERSON,
+            merge(
+                &format!("{deployments}/labelled"),
+                json!({"spec": {"template": {"metadata": {"labels": {"yunting.io/hall": null}}}}}),
+            ),
+        )
+        .refuses(why, PERSON, create(&core("direct", "pods"), with(pod(), group.clone())))
+        .refuses(why, PERSON, merge(&format!("{}/unbound", core("direct", "pods")), group))
         .refuses(why, PERSON, merge(&format!("{}/unbound", core("direct", "pods")), mark.clone()))
         .accepts(
             PERSON,

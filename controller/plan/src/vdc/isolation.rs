@@ -97,6 +97,7 @@ mod tests {
                 state,
                 breaches: if open { vec![breach] } else { Vec::new() },
             }],
+            gate: None,
         }
     }
 

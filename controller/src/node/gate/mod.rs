@@ -5,22 +5,34 @@
 //! decides whether a gate may be open: it is told a deadline and says what the kernel has.
 
 mod boottime;
+mod canary;
+mod keeper;
+pub mod local;
+mod netlink;
+mod report;
+mod watch;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-use aya::maps::{HashMap, MapData, MapError};
+use aya::maps::{HashMap, MapData, MapError, MapInfo};
 use aya::pin::PinError;
 use aya::programs::links::{FdLink, LinkError, PinnedLink};
 use aya::programs::tc::TcAttachOptions;
 use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType};
 use aya::{Ebpf, EbpfError, EbpfLoader};
-use rustix::net::netdevice::name_to_index;
+use rustix::fs::statfs;
+use rustix::mount::{MountFlags, mount};
+use rustix::net::netdevice::{index_to_name, name_to_index};
 use rustix::net::{AddressFamily, SocketType, socket};
 use yunting_plan::boundary::Link;
 use yunting_plan::vdc::Uid;
 
 pub use boottime::BootTime;
+pub(super) use keeper::{Gates, Held};
+pub(super) use report::{keep as report, test_now_and_then};
+pub(super) use watch::watch_over;
+pub use yunting_plan::gate::LONGEST;
 
 /// `gate.bpf.c`, built by `make gate`.
 const OBJECT: &[u8] = aya::include_bytes_aligned!("gate.bpf.o");
@@ -28,8 +40,10 @@ const OBJECT: &[u8] = aya::include_bytes_aligned!("gate.bpf.o");
 const PROGRAM: &str = "gate";
 /// The maps' names in it.
 const MAPS: [&str; 3] = ["members", "deadlines", "counted"];
-/// The longest right that is taken: what is further away is a mistake of who asks, not a deadline. Rights last seconds.
-pub const LONGEST: std::time::Duration = std::time::Duration::from_mins(10);
+/// The type of a BPF file system.
+const BPF_FS: i64 = 0xcafe_4a11;
+/// The two ways over a link, each with the end of its pin's name.
+const WAYS: [(TcAttachType, &str); 2] = [(TcAttachType::Ingress, "in"), (TcAttachType::Egress, "out")];
 
 type Group = [u8; 16];
 
@@ -52,6 +66,15 @@ pub enum Error {
         /// Why.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// It is not known whether there is such a link.
+    #[error("link {number} cannot be asked for its name")]
+    Number {
+        /// Which.
+        number: u32,
+        /// Why.
+        #[source]
+        source: io::Error,
     },
     /// A map cannot be read or written.
     #[error("the gate of {what} cannot be {done}")]
@@ -106,10 +129,26 @@ pub struct Gate {
     members: HashMap<MapData, u32, Group>,
     deadlines: HashMap<MapData, Group, u64>,
     counted: HashMap<MapData, u32, [u64; 2]>,
+    /// Of the maps, in their order, as the kernel numbers them.
+    maps: [u32; 3],
+    /// Of the program.
+    own: u32,
     pins: PathBuf,
 }
 
 impl Gate {
+    /// Makes sure that a place is on a BPF file system: where it is not, one is mounted there.
+    pub fn prepare(pins: &Path) -> Result<(), Error> {
+        let of = |source| Error::Pins { path: pins.to_owned(), source };
+        std::fs::create_dir_all(pins).map_err(of)?;
+        let bpf = statfs(pins).map_err(|e| of(e.into()))?.f_type == BPF_FS;
+        if bpf {
+            Ok(())
+        } else {
+            mount("bpf", pins, "bpf", MountFlags::empty(), None).map_err(|e| of(e.into()))
+        }
+    }
+
     /// Takes over what is pinned there, or puts it there. Nothing that stands opens, closes or counts anew by it.
     pub fn start(pins: &Path) -> Result<Self, Error> {
         let mut loader = EbpfLoader::new();
@@ -119,9 +158,16 @@ impl Gate {
         }
         let mut kernel = loader.load(OBJECT).map_err(Error::Load)?;
         program(&mut kernel)?.load().map_err(|e| Error::Load(EbpfError::from(e)))?;
-        let map = |kernel: &mut Ebpf, name| kernel.take_map(name).ok_or(Error::Missing(name));
         let open = |source| Error::Map { what: pins.display().to_string(), done: "opened", source };
+        let mut maps = [0; 3];
+        for (id, place) in maps.iter_mut().zip(&places) {
+            *id = MapInfo::from_pin(place).map_err(open)?.id();
+        }
+        let map = |kernel: &mut Ebpf, name| kernel.take_map(name).ok_or(Error::Missing(name));
+        let own = program(&mut kernel)?.info().map_err(|e| Error::Load(EbpfError::from(e)))?.id();
         Ok(Self {
+            maps,
+            own,
             members: HashMap::try_from(map(&mut kernel, MAPS[0])?).map_err(open)?,
             deadlines: HashMap::try_from(map(&mut kernel, MAPS[1])?).map_err(open)?,
             counted: HashMap::try_from(map(&mut kernel, MAPS[2])?).map_err(open)?,
@@ -132,7 +178,7 @@ impl Gate {
 
     /// Puts the gate on a pod's link, closed until its group's deadline says otherwise. Doing it again renews the program
     /// and leaves no packet through meanwhile.
-    pub fn guard(&mut self, link: &Link, group: &Uid) -> Result<(), Error> {
+    pub fn guard(&mut self, link: &Link, group: &Uid) -> Result<u32, Error> {
         let (number, group) = (index(link)?, bytes(group)?);
         let of = |done| move |source| Error::Map { what: format!("link {number}"), done, source };
         self.counted
@@ -140,12 +186,13 @@ impl Gate {
             .map(drop)
             .or_else(|_| self.counted.insert(number, [0, 0], 0).map_err(of("counted")))?;
         // Closed before it belongs to anybody: a link that another pod had is not open by its group.
-        for (direction, name) in [(TcAttachType::Ingress, "in"), (TcAttachType::Egress, "out")] {
+        for (direction, name) in WAYS {
             let place = self.pins.join(format!("{number}-{name}"));
             self.attach(link, direction, &place)
                 .map_err(|source| Error::Attach { link: link.clone(), source })?;
         }
-        self.members.insert(number, group, 0).map_err(of("given to its group"))
+        self.members.insert(number, group, 0).map_err(of("given to its group"))?;
+        Ok(number)
     }
 
     fn attach(
@@ -179,7 +226,7 @@ impl Gate {
 
     /// Takes the gate off a link whose pod is gone, by the link's number. A link that the kernel has removed already took its programs along.
     pub fn release(&mut self, number: u32) -> Result<(), Error> {
-        for name in ["in", "out"] {
+        for (_, name) in WAYS {
             let path = self.pins.join(format!("{number}-{name}"));
             match std::fs::remove_file(&path) {
                 Err(source) if source.kind() != io::ErrorKind::NotFound => {
@@ -230,18 +277,93 @@ impl Gate {
 
     /// What a link's gate has counted.
     pub fn counted(&self, link: &Link) -> Result<Counted, Error> {
-        let number = index(link)?;
-        let of = |source| Error::Map { what: format!("link {link}"), done: "read", source };
+        self.counted_on(index(link)?)
+    }
+
+    /// The same, by the link's number.
+    pub fn counted_on(&self, number: u32) -> Result<Counted, Error> {
+        let of = |source| Error::Map { what: format!("link {number}"), done: "read", source };
         let [passed, dropped] = self.counted.get(&number, 0).map_err(of)?;
         Ok(Counted { passed, dropped })
     }
 
     /// Whether the gate stands on a link, in both directions and before every other program.
     pub fn stands(&self, link: &Link) -> bool {
-        [TcAttachType::Ingress, TcAttachType::Egress].into_iter().all(|direction| {
+        WAYS.into_iter().all(|(direction, _)| {
             let first = SchedClassifier::query_tcx(&link.to_string(), direction);
             first.is_ok_and(|(_, all)| all.first().is_some_and(|p| p.name_as_str() == Some(PROGRAM)))
         })
+    }
+}
+
+impl Gate {
+    /// The program as the kernel calls it: a hash of its instructions, the same wherever it is loaded.
+    pub fn hash(&mut self) -> Result<String, Error> {
+        let info = program(&mut self.kernel)?.info().map_err(|e| Error::Load(EbpfError::from(e)))?;
+        Ok(format!("{:016x}", info.tag()))
+    }
+
+    /// What is missing of the gate on a link, by its number; nothing where all stands, or where there is no such link any
+    /// more, over which no packet goes.
+    pub fn missing(&self, number: u32, group: &Uid) -> Result<Vec<String>, Error> {
+        let Some(name) = name(number)? else { return Ok(Vec::new()) };
+        let own = self.own;
+        let mut missing: Vec<String> = WAYS
+            .into_iter()
+            .filter(|(direction, _)| {
+                let first = SchedClassifier::query_tcx(&name, *direction);
+                !first.is_ok_and(|(_, all)| all.first().is_some_and(|p| p.id() == own))
+            })
+            .map(|(_, way)| format!("the program is not first on the way {way}"))
+            .collect();
+        let member = self.members.get(&number, 0).ok();
+        if member != Some(bytes(group)?) {
+            missing.push("it does not belong to its group".to_owned());
+        }
+        Ok(missing)
+    }
+
+    /// What is missing that all links need: a map that is no longer pinned would be another one after the next start.
+    pub fn missing_of_all(&self) -> Vec<String> {
+        let id = |name: &str| MapInfo::from_pin(self.pins.join(name)).map(|i| i.id()).ok();
+        let missing = MAPS.into_iter().zip(self.maps).filter(|(name, own)| id(name) != Some(*own));
+        missing.map(|(name, _)| format!("map {name} is not pinned")).collect()
+    }
+
+    /// Numbers of the links that it was put on and not taken off.
+    pub fn pinned(&self) -> Result<Vec<u32>, Error> {
+        let of = |source| Error::Pins { path: self.pins.clone(), source };
+        let mut all = Vec::new();
+        for file in std::fs::read_dir(&self.pins).map_err(of)? {
+            let name = file.map_err(of)?.file_name();
+            all.extend(
+                name.to_str().and_then(|n| n.split_once('-')).and_then(|(n, _)| n.parse::<u32>().ok()),
+            );
+        }
+        all.sort_unstable();
+        all.dedup();
+        Ok(all)
+    }
+
+    /// Forgets deadlines that have gone by, so that those of groups that left the node do not fill the map.
+    pub fn forget(&mut self) {
+        let now = BootTime::now().nanoseconds();
+        let past = self.deadlines.iter().flatten().filter(|(_, until)| *until <= now).map(|(group, _)| group);
+        for group in past.collect::<Vec<_>>() {
+            // What cannot be removed is closed as it is.
+            let _ = self.deadlines.remove(&group);
+        }
+    }
+}
+
+/// A link's name in this thread's network namespace; nothing where there is none of that number.
+pub(super) fn name(number: u32) -> Result<Option<String>, Error> {
+    let of = |e: rustix::io::Errno| Error::Number { number, source: e.into() };
+    let any = socket(AddressFamily::INET, SocketType::DGRAM, None).map_err(of)?;
+    match index_to_name(any, number) {
+        Ok(name) => Ok(Some(name)),
+        Err(rustix::io::Errno::NODEV | rustix::io::Errno::NXIO) => Ok(None),
+        Err(error) => Err(of(error)),
     }
 }
 

@@ -22,9 +22,11 @@ pub const SITE_CONTROLLER_PORT: u16 = 9092;
 pub const NODE_CONTROLLER_PORT: u16 = 9093;
 /// The name of the process that keeps the network boundary.
 pub const NODE_CONTROLLER: &str = "node-controller";
-/// All that a node's controller may do besides what anybody may: nftables, and the network namespaces of pods, which its
-/// prober enters; mounts of volumes; and what is below the kubelet's directories, whoever owns it.
-const NODE_RIGHTS: &str = "-all,+net_admin,+sys_admin,+dac_override";
+/// All that a node's controller may do besides what anybody may: nftables and links, and the network namespaces of pods,
+/// which its prober enters, BPF, and mounts: of its file system, and of volumes.
+pub const NODE_RIGHTS: &str = "-all,+net_admin,+sys_admin";
+/// Where the gate is pinned. A site has its own `/run`, and with it a BPF file system of its own, gone after a power cut.
+const GATE_PINS: &str = "/run/yunting/gate";
 /// Links of a site's node that lead to no pod: loopback and the WAN.
 pub const OUTER_LINKS: [&str; 2] = ["lo", "eth0"];
 /// The names of the processes that `install` lets start.
@@ -121,6 +123,7 @@ fn node_controller(plan: &Plan, volumes: bool) -> Process {
     let (kubeconfig, node) = (plan.kube("node-controller.yaml"), plan.site.node());
     let at = format!("127.0.0.1:{NODE_CONTROLLER_PORT}");
     let mut args = words(&["node", "--node", &node, "--kubeconfig", &kubeconfig, "--listen", &at]);
+    args.extend(words(&["--gate-pins", GATE_PINS]));
     let (namespaces, links, networks) = (platform(), OUTER_LINKS, inside());
     let flags = |flag, values: Vec<String>| values.into_iter().flat_map(move |v| [String::from(flag), v]);
     args.extend(flags("--platform", namespaces.map(str::to_owned).to_vec()));
