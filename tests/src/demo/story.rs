@@ -52,6 +52,7 @@ pub async fn tell(name: &str, samples: &Path) -> anyhow::Result<()> {
     doors(&shell, &lab, &client, None).await?;
     refusals(&shell, &client).await?;
     on_the_wire(&shell, &lab, &client).await?;
+    super::ciphertext::show(&shell, &lab).await?;
     power_cut(&shell, &lab, &client).await?;
     further(&shell, up, began.elapsed());
     Ok(())

@@ -62,7 +62,7 @@ impl Database {
 
     fn write_marker(&self, world: &World, site: &str) -> anyhow::Result<()> {
         let [one, two] = MARKER;
-        let script = format!("m={one}; m=$m{two}; echo \"$m\" > {MOUNT}/$m; sync {MOUNT}/$m");
+        let script = format!("m={one}; m=\"$m\"{two}; echo \"$m\" > {MOUNT}/$m; sync {MOUNT}/$m");
         self.run(world, site, &script).map(drop)
     }
 
@@ -99,7 +99,7 @@ pub fn ciphertext(world: &World) -> anyhow::Result<()> {
     }
     // The same text outside a volume is found: the search can fail.
     let clear = world.lab.site_dir(world.lab.site(SITE)?).volumes().join("clear");
-    let script = format!("m={}; echo $m{} > {}; sync", MARKER[0], MARKER[1], clear.display());
+    let script = format!("m={}; echo \"$m\"{} > {}; sync", MARKER[0], MARKER[1], clear.display());
     world.lab(&["exec", SITE, "--", "sh", "-ec", &script])?;
     let found = occurrences(&world.lab.site_dir(world.lab.site(SITE)?).disk_image())?;
     world.lab(&["exec", SITE, "--", "rm", &clear.display().to_string()])?;
