@@ -93,6 +93,13 @@ impl Driver {
             let place = Place { vdc: header.vdc, volume: header.volume };
             self.keys.kept(&place, &header.wrapped).await?;
         }
+        // Nothing is being made yet, so what has no place on the disk never came to be, or is gone. One whose header is
+        // damaged has a place, and its key is kept.
+        for asked in self.keys.all() {
+            if !self.store.has(&asked.name_any()) {
+                self.keys.forget(&asked.name_any()).await?;
+            }
+        }
         Ok(())
     }
 

@@ -101,6 +101,11 @@ impl Store {
         self.root.join(SNAPSHOTS).join(snapshot)
     }
 
+    /// Whether there is a volume or snapshot of that name, whatever its header says.
+    pub fn has(&self, name: &str) -> bool {
+        self.place(name).exists() || self.snapshot_place(name).exists()
+    }
+
     /// Header of a volume; nothing where there is none of that name.
     pub fn find(&self, volume: &str) -> Result<Option<Header>, Error> {
         found(&self.place(volume))

@@ -18,7 +18,7 @@ use yunting_csi::csi::{
     volume_content_source,
 };
 
-use super::{TOPOLOGY, bytes, check, given, missing, signed};
+use super::{TOPOLOGY, bytes, check, given, id, missing, signed};
 use crate::node::volume::driver::{Driver, Source, Wanted};
 
 /// Where the provisioner says which namespace a claim is in (`--extra-create-metadata`).
@@ -51,7 +51,7 @@ impl controller_server::Controller for Controller {
         request: Request<CreateVolumeRequest>,
     ) -> Result<Response<CreateVolumeResponse>, Status> {
         let asked = request.into_inner();
-        let volume = given("name", &asked.name)?.to_owned();
+        let volume = id(&asked.name)?;
         if asked.volume_capabilities.is_empty() {
             return Err(missing("volume_capabilities"));
         }
@@ -145,12 +145,11 @@ impl controller_server::Controller for Controller {
         request: Request<CreateSnapshotRequest>,
     ) -> Result<Response<CreateSnapshotResponse>, Status> {
         let asked = request.into_inner();
-        let (volume, name) =
-            (given("source_volume_id", &asked.source_volume_id)?, given("name", &asked.name)?);
-        let made = self.0.snapshot(volume, name).await?;
+        let (volume, snapshot_id) = (given("source_volume_id", &asked.source_volume_id)?, id(&asked.name)?);
+        let made = self.0.snapshot(volume, &snapshot_id).await?;
         let snapshot = Snapshot {
             size_bytes: signed(made.size),
-            snapshot_id: name.to_owned(),
+            snapshot_id,
             source_volume_id: made.volume,
             creation_time: Some(Timestamp { seconds: made.made.as_second(), nanos: 0 }),
             ready_to_use: true,

@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use data_encoding::HEXLOWER;
+use sha2::{Digest, Sha256};
 use tokio::net::UnixListener;
 use tokio_stream::wrappers::UnixListenerStream;
 use tonic::Status;
@@ -25,8 +27,8 @@ use yunting_csi::csi::volume_capability::access_mode::Mode;
 use yunting_csi::csi::volume_capability::{AccessType, MountVolume};
 use yunting_csi::csi::{CapacityRange, VolumeCapability};
 
-use super::DRIVER;
 use super::driver::Driver;
+use super::{DRIVER, store};
 
 /// Key of the topology: a volume is on its node.
 const TOPOLOGY: &str = "volumes.yunting.io/node";
@@ -111,6 +113,19 @@ fn missing(field: &str) -> Status {
     Status::invalid_argument(format!("{field} is missing"))
 }
 
+/// What a volume or snapshot of that name is called here: Kubernetes' names are kept as they are, others, which the
+/// interface allows as well, are not fit for objects and directories.
+fn id(name: &str) -> Result<String, Status> {
+    if given("name", name)?.len() > 128 {
+        return Err(Status::invalid_argument("name is longer than 128 bytes"));
+    }
+    if store::name(name).is_ok() {
+        return Ok(name.to_owned());
+    }
+    let hash = Sha256::digest(name);
+    Ok(format!("named-{}", HEXLOWER.encode(hash.get(..16).unwrap_or_default())))
+}
+
 /// A field that has to be there.
 fn given<'a>(field: &str, value: &'a str) -> Result<&'a str, Status> {
     if value.is_empty() { Err(missing(field)) } else { Ok(value) }
@@ -119,4 +134,30 @@ fn given<'a>(field: &str, value: &'a str) -> Result<&'a str, Status> {
 /// Bytes as the interface counts them.
 fn signed(bytes: u64) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_gets_a_place_of_its_own() {
+        let longest = "A".repeat(128);
+        for name in ["pvc-1", "Snapshot_1", "../../etc", &longest] {
+            let id = id(name).unwrap();
+            assert!(store::name(&id).is_ok(), "{name}: {id}");
+        }
+        assert_eq!(id("pvc-1").unwrap(), "pvc-1");
+        assert_ne!(id("Snapshot_1").unwrap(), id("snapshot_1").unwrap());
+        assert!(id("").is_err() && id(&"a".repeat(129)).is_err());
+    }
+
+    #[test]
+    fn a_size_is_what_was_asked_or_one_that_fits() {
+        let range = |required_bytes, limit_bytes| CapacityRange { required_bytes, limit_bytes };
+        assert_eq!(bytes(None).unwrap(), (DEFAULT_SIZE, None));
+        assert_eq!(bytes(Some(&range(5, 0))).unwrap(), (5, None));
+        assert_eq!(bytes(Some(&range(0, 7))).unwrap(), (7, Some(7)));
+        assert!(bytes(Some(&range(9, 7))).is_err() && bytes(Some(&range(-1, 0))).is_err());
+    }
 }
