@@ -157,7 +157,8 @@ pub fn outlives(world: &World) -> anyhow::Result<()> {
     world.lab(&["kill", SITE, NODE_CONTROLLER])?;
     database.has_marker(world, SITE).context("after the node's controller was killed")?;
     world.runtime.block_on(async {
-        let pods: Api<Pod> = Api::namespaced(world.site(SITE).await?, &database.namespace);
+        // Nobody else may end a hall's pod.
+        let pods: Api<Pod> = Api::namespaced(world.as_site_controller(SITE).await?, &database.namespace);
         pods.delete(&database.pod.name_any(), &DeleteParams::default()).await?;
         let fresh = |p: &Pod| p.name_any() == database.pod.name_any() && p.uid() != database.pod.uid();
         seen(pods, PATIENCE, fresh).await
