@@ -52,6 +52,16 @@ pub(super) enum Source {
     Snapshot(String),
 }
 
+/// How a volume is shown to a pod.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shown<'a> {
+    pub(super) staging: &'a Path,
+    pub(super) target: &'a Path,
+    pub(super) read_only: bool,
+    /// To no other pod at the same time.
+    pub(super) alone: bool,
+}
+
 /// A snapshot.
 #[derive(Debug, Clone)]
 pub(super) struct Snapshot {
@@ -281,17 +291,19 @@ impl Driver {
     }
 
     /// Shows an open volume to a pod.
-    pub(super) async fn publish(
-        &self,
-        volume: &str,
-        staging: &Path,
-        target: &Path,
-        read_only: bool,
-    ) -> Result<(), Error> {
+    pub(super) async fn publish(&self, volume: &str, shown: Shown<'_>) -> Result<(), Error> {
         let volume = name(volume)?;
         let _turn = self.locks.take(volume).await;
-        if mounts::at(staging)?.is_none() {
+        let Shown { staging, target, read_only, alone } = shown;
+        let Some(staged) = mounts::at(staging)? else {
             return Err(Error::NotNow(format!("volume {volume} is not staged at {}", staging.display())));
+        };
+        let own = [staging, target, &self.at(volume)];
+        let mut others = mounts::all()?.into_iter().filter(|m| m.source == staged.source);
+        if let Some(other) = others.find(|m| alone && !own.contains(&m.at.as_path())) {
+            let text =
+                format!("volume {volume} is one pod's alone, and one has it at {}", other.at.display());
+            return Err(Error::NotNow(text));
         }
         mounts::bind(staging, target, read_only)
     }

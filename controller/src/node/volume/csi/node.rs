@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status, async_trait};
 use yunting_csi::csi::node_service_capability::rpc::Type as Rpc;
 use yunting_csi::csi::node_service_capability::{self, Type};
+use yunting_csi::csi::volume_capability::access_mode::Mode;
 use yunting_csi::csi::volume_usage::Unit;
 use yunting_csi::csi::{
     NodeExpandVolumeRequest, NodeExpandVolumeResponse, NodeGetCapabilitiesRequest,
@@ -17,7 +18,7 @@ use yunting_csi::csi::{
 };
 
 use super::{TOPOLOGY, bytes, check, given, signed};
-use crate::node::volume::driver::{Driver, Filled};
+use crate::node::volume::driver::{Driver, Filled, Shown};
 
 /// The service.
 pub(super) struct Node(pub(super) Arc<Driver>);
@@ -56,7 +57,14 @@ impl node_server::Node for Node {
         let staging = given("staging_target_path", &asked.staging_target_path)?;
         let target = given("target_path", &asked.target_path)?;
         check(asked.volume_capability.as_ref())?;
-        self.0.publish(volume, Path::new(staging), Path::new(target), asked.readonly).await?;
+        let mode = asked.volume_capability.as_ref().and_then(|c| c.access_mode.as_ref());
+        let shown = Shown {
+            staging: Path::new(staging),
+            target: Path::new(target),
+            read_only: asked.readonly,
+            alone: mode.is_some_and(|m| m.mode() == Mode::SingleNodeSingleWriter),
+        };
+        self.0.publish(volume, shown).await?;
         Ok(Response::new(NodePublishVolumeResponse {}))
     }
 
