@@ -141,7 +141,9 @@ async fn run(role: Role) -> anyhow::Result<()> {
             hub::run(hub::Options { kubeconfig, identity, listen }).await
         }
         Role::Site { site, hub_kubeconfig, site_kubeconfig, keys, listen } => {
-            site::run(site::Options { site, hub_kubeconfig, site_kubeconfig, keys, listen }).await
+            let options = site::Options { site, hub_kubeconfig, site_kubeconfig, keys, listen };
+            // Larger than a future that lies on a stack should be.
+            Box::pin(site::run(options)).await
         }
         Role::Node {
             node,

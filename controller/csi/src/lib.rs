@@ -2,7 +2,8 @@
 //! nothing else.
 
 /// `csi.v1`: what a cluster asks of a storage driver. Described in `proto/csi.proto`.
-#[allow(clippy::all, missing_docs)]
+// Generated code follows no house style.
+#[allow(clippy::all, clippy::pedantic, missing_docs)]
 pub mod csi {
     tonic::include_proto!("csi.v1");
 }

@@ -1,3 +1,5 @@
+//! What the store of keys promises, on files of a test's own.
+
 use super::*;
 use crate::metrics::Metrics;
 

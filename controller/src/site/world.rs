@@ -23,7 +23,7 @@ use kube::{Api, Client, ResourceExt};
 use tokio_util::sync::CancellationToken;
 use yunting_crds::names::{SiteName, SliceKind, slice};
 use yunting_crds::{HallSlice, NodeReport, SliceRecord, VdcSlice, VolumeKey, labels};
-use yunting_plan::hall::door::{GATEWAY, gateway_key};
+use yunting_plan::hall::door::{GATEWAY, GATEWAY_CLASS, gateway_key};
 use yunting_plan::hall::route::HTTP_ROUTE;
 use yunting_plan::object::{ApiKind, api_kind};
 
@@ -183,15 +183,6 @@ pub(super) struct World {
     pub(super) serves_routes: bool,
 }
 
-/// `GatewayClass` of the Gateway API.
-pub(super) const GATEWAY_CLASS: ApiKind = ApiKind {
-    group: "gateway.networking.k8s.io",
-    version: "v1",
-    kind: "GatewayClass",
-    plural: "gatewayclasses",
-    namespaced: false,
-};
-
 /// Every kind that Yunting makes at a site.
 fn kinds(serves_routes: bool) -> Vec<(ApiKind, Watched)> {
     let mut kinds = vec![
@@ -327,10 +318,7 @@ impl World {
             let w = w.clone();
             move |_: &StorageClass| w.report()
         });
-        let volume_keys = at_site.tagged(|k: &VolumeKey| vec![k.spec.vdc.clone()], {
-            let w = w.clone();
-            move |k: &VolumeKey| w.keys.wake(Name(k.spec.vdc.clone()))
-        });
+        let volume_keys = watch_keys(&at_site, w);
         watch_policies(&at_site, &canary);
         let words = watch_nodes(&at_site, w);
         tokio::spawn(hub_heard(w.clone(), records.clone(), vdc_slices.clone(), hall_slices.clone()));
@@ -424,6 +412,13 @@ fn watch_nodes(at_site: &Starter<'_>, w: &Wakers) -> Arc<Words> {
     let (heard, context, w) = (words.clone(), at_site.context.clone(), w.clone());
     let _: Cache<NodeReport> = at_site.cluster(move |r: &NodeReport| heard.seen(r, &context, &w));
     words
+}
+
+/// Who asks for keys of volumes.
+fn watch_keys(at_site: &Starter<'_>, w: &Wakers) -> Cache<VolumeKey> {
+    let w = w.clone();
+    let of_vdc = |key: &VolumeKey| vec![key.spec.vdc.clone()];
+    at_site.tagged(of_vdc, move |key: &VolumeKey| w.keys.wake(Name(key.spec.vdc.clone())))
 }
 
 /// Only that they change matters; the caches are kept alive by their tasks.

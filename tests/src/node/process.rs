@@ -69,6 +69,7 @@ impl Node {
     }
 
     /// The same, the gate's pins somewhere else.
+    #[allow(clippy::disallowed_methods)] // a test writes as a kubelet does
     pub fn with_pins(pods: u8, place: Option<&Path>) -> anyhow::Result<Self> {
         let facts = facts(pods);
         let (world, pins) = (World::start(&facts)?, Pins::new()?);
@@ -229,8 +230,8 @@ fn arguments(world: &World, kubeconfig: &Path, directory: &Path, pins: &Path) ->
     let least = [&net, "setpriv", "--bounding-set", NODE_RIGHTS, "--inh-caps", "-all", "--no-new-privs"];
     let words = [&program, "node", "--node", NAME, "--kubeconfig", &kubeconfig, "--outer", "lo"];
     let more = ["--outer", "wan", "--inside", "10.0.0.0/8", "--platform", NAMESPACE];
-    let last = ["--socket", &socket, "--gate-pins", &pins];
-    Ok(least.iter().chain(&words).chain(&more).chain(&last).map(|word| (*word).to_owned()).collect())
+    let own = ["--socket", &socket, "--gate-pins", &pins];
+    Ok(least.iter().chain(&words).chain(&more).chain(&own).map(|word| (*word).to_owned()).collect())
 }
 
 /// The API server is outside; in the node it is reached at the same address. The threads end with the process.

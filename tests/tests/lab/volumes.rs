@@ -144,7 +144,7 @@ fn occurrences(file: &Path) -> anyhow::Result<usize> {
     });
     let output = grep.wait_with_output()?;
     copied.join().map_err(|_| anyhow::anyhow!("the copy panicked"))??;
-    Ok(output.stdout.iter().filter(|b| **b == b'\n').count())
+    Ok(String::from_utf8_lossy(&output.stdout).lines().count())
 }
 
 pub fn outlives(world: &World) -> anyhow::Result<()> {

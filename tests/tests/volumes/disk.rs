@@ -29,7 +29,7 @@ pub fn key(number: u8) -> DataKey {
 }
 
 impl Disk {
-    pub async fn new(bytes: u64) -> Self {
+    pub fn new(bytes: u64) -> Self {
         static TOOLS: Mutex<()> = Mutex::new(());
         {
             // One of the tests that run at once installs what is missing.
@@ -42,7 +42,7 @@ impl Disk {
         fs::create_dir(&root).unwrap();
         run(Command::new("mkfs.btrfs").arg("-q").arg(&image));
         run(Command::new("mount").args(["-o", "loop"]).arg(&image).arg(&root));
-        let store = Store::open(&root.join("disk")).await.unwrap();
+        let store = Store::open(&root.join("disk")).unwrap();
         Self { store, root, directory }
     }
 

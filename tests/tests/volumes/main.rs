@@ -18,7 +18,7 @@ const TEXT: &str = "Yunting-Marker-of-a-volume";
 
 #[tokio::test]
 async fn a_volume_opens_with_its_key_alone_and_shows_nothing_without() {
-    let disk = Disk::new(400 << 20).await;
+    let disk = Disk::new(400 << 20);
     disk.make("one", 64 << 20).await;
     let at = disk.open("one", 1).await.unwrap();
     fs::write(at.join(TEXT), TEXT).unwrap();
@@ -43,7 +43,7 @@ async fn a_volume_opens_with_its_key_alone_and_shows_nothing_without() {
 
 #[tokio::test]
 async fn a_text_in_the_clear_would_be_found() {
-    let disk = Disk::new(200 << 20).await;
+    let disk = Disk::new(200 << 20);
     let file = disk.store.place("clear");
     fs::write(&file, format!("some {TEXT} text")).unwrap();
     let image = fs::read(&file).unwrap();
@@ -52,7 +52,7 @@ async fn a_text_in_the_clear_would_be_found() {
 
 #[tokio::test]
 async fn a_volume_that_was_given_more_room_has_it_when_it_is_opened() {
-    let disk = Disk::new(400 << 20).await;
+    let disk = Disk::new(400 << 20);
     let header = disk.make("grows", 32 << 20).await;
     let size = |at: &std::path::Path| {
         let seen = rustix::fs::statvfs(at).unwrap();
@@ -76,7 +76,7 @@ async fn a_volume_that_was_given_more_room_has_it_when_it_is_opened() {
 
 #[tokio::test]
 async fn a_snapshot_of_what_is_in_use_opens_as_a_volume_of_its_own() {
-    let disk = Disk::new(400 << 20).await;
+    let disk = Disk::new(400 << 20);
     let header = disk.make("source", 64 << 20).await;
     let at = disk.open("source", 1).await.unwrap();
     fs::write(at.join("before"), TEXT).unwrap();
@@ -106,7 +106,7 @@ async fn a_snapshot_of_what_is_in_use_opens_as_a_volume_of_its_own() {
 
 #[tokio::test]
 async fn what_was_left_in_the_middle_is_cleared_away_or_gone_on_with() {
-    let disk = Disk::new(400 << 20).await;
+    let disk = Disk::new(400 << 20);
     disk.make("whole", 32 << 20).await;
     let fresh = disk.store.begin("half").await.unwrap();
     cipher::create("half", &fresh.place, 32 << 20).await.unwrap();
@@ -124,14 +124,14 @@ async fn what_was_left_in_the_middle_is_cleared_away_or_gone_on_with() {
     let mounted = Command::new("mount").args(["-o", "loop"]).arg(&image).arg(&opening).status().unwrap();
     assert!(mounted.success());
     let at = disk.open("whole", 1).await.unwrap();
-    assert_eq!(disk.mounts(), [at.clone()]);
+    assert_eq!(disk.mounts(), std::slice::from_ref(&at));
     cipher::close(&at).unwrap();
     assert!(disk.devices().is_empty(), "{:?}", disk.devices());
 }
 
 #[tokio::test]
 async fn a_damaged_header_is_told_and_changes_nothing_for_others() {
-    let disk = Disk::new(400 << 20).await;
+    let disk = Disk::new(400 << 20);
     disk.make("good", 32 << 20).await;
     disk.make("bad", 32 << 20).await;
     let file = disk.store.place("bad").join("volume.json");
@@ -146,7 +146,7 @@ async fn a_damaged_header_is_told_and_changes_nothing_for_others() {
 
 #[tokio::test]
 async fn a_full_disk_loses_nothing_that_was_synced() {
-    let disk = Disk::new(300 << 20).await;
+    let disk = Disk::new(300 << 20);
     disk.make("one", 64 << 20).await;
     let at = disk.open("one", 1).await.unwrap();
     fs::write(at.join("kept"), TEXT).unwrap();
@@ -169,9 +169,9 @@ async fn a_full_disk_loses_nothing_that_was_synced() {
 #[tokio::test]
 async fn another_file_system_is_refused_and_so_is_too_small_a_volume() {
     let directory = tempfile::tempdir_in("/dev/shm").unwrap();
-    let error = store::Store::open(directory.path()).await.err().unwrap();
+    let error = store::Store::open(directory.path()).err().unwrap();
     assert!(matches!(error, Error::Invalid(_)), "{error}");
-    let disk = Disk::new(200 << 20).await;
+    let disk = Disk::new(200 << 20);
     let fresh = disk.store.begin("small").await.unwrap();
     let error = cipher::create("small", &fresh.place, 1 << 20).await.unwrap_err();
     assert!(matches!(error, Error::Invalid(_)), "{error}");

@@ -10,6 +10,15 @@ use yunting_crds::labels;
 use super::ValidHallSlice;
 use crate::object::{ApiKind, Key};
 
+/// `GatewayClass` of the Gateway API.
+pub const GATEWAY_CLASS: ApiKind = ApiKind {
+    group: "gateway.networking.k8s.io",
+    version: "v1",
+    kind: "GatewayClass",
+    plural: "gatewayclasses",
+    namespaced: false,
+};
+
 /// `Gateway` of the Gateway API.
 pub const GATEWAY: ApiKind = ApiKind {
     group: "gateway.networking.k8s.io",

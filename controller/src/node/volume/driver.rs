@@ -153,17 +153,14 @@ impl Driver {
         // A volume made from another has that one's data key, wrapped for itself.
         let known = source.as_ref().map(|(_, header)| (&header.wrapped, Some(header.volume.as_str())));
         let (_, wrapped) = self.keys.get(&place, known).await?;
-        let fresh = match &source {
-            Some((place, _)) => {
-                let fresh = self.store.begin_from(volume, place).await?;
-                cipher::grow_image(&fresh.place, size)?;
-                fresh
-            }
-            None => {
-                let fresh = self.store.begin(volume).await?;
-                cipher::create(volume, &fresh.place, size).await?;
-                fresh
-            }
+        let fresh = if let Some((place, _)) = &source {
+            let fresh = self.store.begin_from(volume, place).await?;
+            cipher::grow_image(&fresh.place, size)?;
+            fresh
+        } else {
+            let fresh = self.store.begin(volume).await?;
+            cipher::create(volume, &fresh.place, size).await?;
+            fresh
         };
         let source = source.map(|(_, header)| header.volume);
         let header =
@@ -315,7 +312,7 @@ impl Driver {
     }
 
     /// How full it is.
-    pub(super) async fn usage(&self, volume: &str) -> Result<Usage, Error> {
+    pub(super) fn usage(&self, volume: &str) -> Result<Usage, Error> {
         self.header(name(volume)?)?;
         let at = self.at(volume);
         if !cipher::is_open(&at)? {

@@ -53,7 +53,7 @@ pub(super) struct Lent<'a> {
 
 /// Serves until it cannot.
 pub(super) async fn serve(options: &Options, lent: Lent<'_>, stop: &CancellationToken) -> anyhow::Result<()> {
-    let store = store::Store::open(&options.directory).await;
+    let store = store::Store::open(&options.directory);
     let store = store.with_context(|| format!("volumes in {}", options.directory.display()))?;
     let keys = keys::Keys::start(&lent, stop).await;
     let driver = Driver::new(lent.node, lent.run.join("volumes"), lent.records.clone(), store, keys);

@@ -43,18 +43,13 @@ fn unescape(text: &str) -> String {
     let mut parts = text.split('\\');
     let mut plain = parts.next().unwrap_or_default().to_owned();
     for part in parts {
-        match (
-            part.get(..3).and_then(|o| u32::from_str_radix(o, 8).ok()).and_then(char::from_u32),
-            part.get(3..),
-        ) {
-            (Some(letter), Some(rest)) => {
-                plain.push(letter);
-                plain.push_str(rest);
-            }
-            _ => {
-                plain.push('\\');
-                plain.push_str(part);
-            }
+        let letter = part.get(..3).and_then(|o| u32::from_str_radix(o, 8).ok()).and_then(char::from_u32);
+        if let (Some(letter), Some(rest)) = (letter, part.get(3..)) {
+            plain.push(letter);
+            plain.push_str(rest);
+        } else {
+            plain.push('\\');
+            plain.push_str(part);
         }
     }
     plain

@@ -73,10 +73,10 @@ pub fn name(text: &str) -> Result<&str, Error> {
 
 impl Store {
     /// Uses this directory of a btrfs file system.
-    pub async fn open(root: &Path) -> Result<Self, Error> {
+    pub fn open(root: &Path) -> Result<Self, Error> {
         fs::create_dir_all(root).map_err(Error::file("make", root))?;
         let kind = statfs(root).map_err(|e| Error::file("look at", root)(e.into()))?.f_type;
-        if i64::from(kind) != MAGIC {
+        if kind != MAGIC {
             let text =
                 format!("{} is not on a btrfs file system; volumes need its snapshots", root.display());
             return Err(Error::Invalid(text));

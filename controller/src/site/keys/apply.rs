@@ -25,7 +25,7 @@ pub(super) async fn apply(world: &World, asked: &Arc<VolumeKey>, decision: Decis
     let place = Place { vdc: asked.spec.vdc.clone(), volume: asked.name_any() };
     let status = match (decision, &world.keys) {
         (Decision::Nothing, _) | (Decision::Make | Decision::Open { .. }, None) => return Ok(()),
-        (Decision::Refuse(why), _) => refused(asked, why),
+        (Decision::Refuse(why), _) => refused(asked, &why),
         (Decision::Make, Some(store)) => told(asked, make(store, &place, &asked.spec).await)?,
         (Decision::Open { wrapped, origin, rewrap }, Some(store)) => {
             let from = Place { volume: origin.unwrap_or_else(|| place.volume.clone()), ..place.clone() };
@@ -44,13 +44,13 @@ fn told(asked: &VolumeKey, done: Result<VolumeKeyStatus, KeyError>) -> Result<Vo
     use crate::error::{Class, Classified};
     match done {
         Ok(status) => Ok(VolumeKeyStatus { observed_generation: asked.metadata.generation, ..status }),
-        Err(error) if error.class() == Class::Terminal => Ok(refused(asked, error.to_string())),
+        Err(error) if error.class() == Class::Terminal => Ok(refused(asked, &error.to_string())),
         Err(error) => Err(error.into()),
     }
 }
 
 /// What was wrapped stays: it is the volume's only key.
-fn refused(asked: &VolumeKey, why: String) -> VolumeKeyStatus {
+fn refused(asked: &VolumeKey, why: &str) -> VolumeKeyStatus {
     VolumeKeyStatus {
         observed_generation: asked.metadata.generation,
         wrapped: asked.status.as_ref().and_then(|s| s.wrapped.clone()),

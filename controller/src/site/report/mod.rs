@@ -10,9 +10,10 @@ use yunting_crds::common::Quota;
 use yunting_crds::conditions::{POLICIES_ENFORCED, READY, State, Statement, conditions, reason, say};
 use yunting_crds::resources::{Amounts, Kind};
 use yunting_crds::{SiteReport, SiteReportStatus};
+use yunting_plan::hall::door::GATEWAY_CLASS;
 
 use super::orphans;
-use super::world::{GATEWAY_CLASS, Name, World};
+use super::world::{Name, World};
 use crate::kinds;
 use crate::queue::Next;
 use crate::writer::{Error, key_of};

@@ -24,7 +24,7 @@ use yunting_csi::csi::controller_server::ControllerServer;
 use yunting_csi::csi::identity_server::IdentityServer;
 use yunting_csi::csi::node_server::NodeServer;
 use yunting_csi::csi::volume_capability::access_mode::Mode;
-use yunting_csi::csi::volume_capability::{AccessType, MountVolume};
+use yunting_csi::csi::volume_capability::{AccessMode, AccessType, MountVolume};
 use yunting_csi::csi::{CapacityRange, VolumeCapability};
 
 use super::driver::Driver;
@@ -83,7 +83,7 @@ fn check(capability: Option<&VolumeCapability>) -> Result<(), Status> {
         }
         None => return Err(missing("volume_capability.access_type")),
     }
-    let mode = capability.access_mode.as_ref().map_or(Mode::Unknown, |m| m.mode());
+    let mode = capability.access_mode.as_ref().map_or(Mode::Unknown, AccessMode::mode);
     match mode {
         Mode::SingleNodeWriter
         | Mode::SingleNodeReaderOnly

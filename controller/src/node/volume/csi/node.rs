@@ -86,7 +86,7 @@ impl node_server::Node for Node {
         let asked = request.into_inner();
         let volume = given("volume_id", &asked.volume_id)?;
         given("volume_path", &asked.volume_path)?;
-        let usage = self.0.usage(volume).await?;
+        let usage = self.0.usage(volume)?;
         let of = |filled: Filled, unit: Unit| VolumeUsage {
             available: signed(filled.free),
             total: signed(filled.total),
