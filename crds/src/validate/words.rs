@@ -32,6 +32,9 @@ pub(super) const PATTERNS: &[(&str, &str)] = &[
     (r"^/[-A-Za-z0-9_./]*$", "write a full path that begins with '/'"),
     (r"^/[-A-Za-z0-9_./]*[-A-Za-z0-9_]$", "write a full path of a file that begins with '/'"),
     (r"^/[-A-Za-z0-9_./?=&]*$", "write a path that begins with '/'"),
+    ("^[A-Za-z0-9+/]+={0,2}$", "write base64"),
+    ("^[0-9a-f]{16}$", "write 16 of 0-9 and a-f"),
+    ("^[0-9a-f][0-9a-f-]*[0-9a-f]$", "write a uid as an API server gives it"),
 ];
 
 const NAME: &str = "write lower-case letters, digits or '-', a letter first and no '-' last; other scripts belong in a displayName";
