@@ -4,11 +4,9 @@
 use yunting_crds::vdc::KeyProvider;
 use yunting_crds::volume_key::{VolumeKeySpec, VolumeKeyStatus, WrappedKey};
 
-/// What the site knows of the VDC whose the volume is.
+/// What the site has for the VDC whose the volume is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct VdcKeys {
-    /// Where its key-encryption keys are kept.
-    pub provider: KeyProvider,
     /// Generation of the newest one.
     pub generation: u32,
 }
@@ -33,24 +31,27 @@ pub enum Decision {
     },
 }
 
-/// Decides. `vdc` is nothing where the VDC is not at the site or goes away.
+/// Why there is no key for a VDC whose keys are not this site's to make; nothing where they are.
+pub fn elsewhere(provider: KeyProvider) -> Option<&'static str> {
+    match provider {
+        KeyProvider::Embedded => None,
+        KeyProvider::Vault => {
+            Some("the VDC's keys are to be in Vault, and no Vault is configured at this site")
+        }
+    }
+}
+
+/// Decides. `vdc` is what the site has for the VDC, or why it has nothing.
 pub fn decide(
     generation: Option<i64>,
     spec: &VolumeKeySpec,
     status: Option<&VolumeKeyStatus>,
-    vdc: Option<VdcKeys>,
+    vdc: Result<VdcKeys, &str>,
 ) -> Decision {
-    let Some(vdc) = vdc else {
-        return refuse(
-            status,
-            generation,
-            format!("VDC {} is not at this site, or is being taken away", spec.vdc),
-        );
+    let vdc = match vdc {
+        Ok(vdc) => vdc,
+        Err(why) => return refuse(status, generation, why),
     };
-    if vdc.provider != KeyProvider::Embedded {
-        let text = "the VDC's keys are to be in Vault, and no Vault is configured at this site";
-        return refuse(status, generation, text.to_owned());
-    }
     // What the volume keeps comes first; what was answered and not kept yet is the same key.
     let answered = status.and_then(|s| s.wrapped.as_ref());
     let origin = spec.origin.as_ref().filter(|_| answered.is_none());
@@ -68,11 +69,11 @@ pub fn decide(
     Decision::Open { wrapped: wrapped.clone(), origin: origin.cloned(), rewrap }
 }
 
-fn refuse(status: Option<&VolumeKeyStatus>, generation: Option<i64>, why: String) -> Decision {
+fn refuse(status: Option<&VolumeKeyStatus>, generation: Option<i64>, why: &str) -> Decision {
     let said = status.is_some_and(|s| {
-        s.observed_generation == generation && s.refused.as_ref() == Some(&why) && s.sealed.is_none()
+        s.observed_generation == generation && s.refused.as_deref() == Some(why) && s.sealed.is_none()
     });
-    if said { Decision::Nothing } else { Decision::Refuse(why) }
+    if said { Decision::Nothing } else { Decision::Refuse(why.to_owned()) }
 }
 
 /// The oldest generation that a volume of the VDC may still be wrapped with: what is older opens nothing any more. Nothing
@@ -109,7 +110,8 @@ mod tests {
         }
     }
 
-    const KEYS: Option<VdcKeys> = Some(VdcKeys { provider: KeyProvider::Embedded, generation: 2 });
+    const KEYS: Result<VdcKeys, &str> = Ok(VdcKeys { generation: 2 });
+    const NONE: Result<VdcKeys, &str> = Err("the VDC is not at this site");
 
     #[test]
     fn a_new_volume_gets_a_key_once() {
@@ -162,16 +164,17 @@ mod tests {
     #[test]
     fn no_key_without_the_vdc_or_its_provider_and_that_is_said_once() {
         let asked = spec(Some(wrapped(2)), Some("r"));
-        let Decision::Refuse(why) = decide(Some(1), &asked, None, None) else { panic!("a key was given") };
+        let Decision::Refuse(why) = decide(Some(1), &asked, None, NONE) else { panic!("a key was given") };
         let said = VolumeKeyStatus { refused: Some(why), ..answer(1, None, None) };
-        assert_eq!(decide(Some(1), &asked, Some(&said), None), Decision::Nothing);
-        let vault = Some(VdcKeys { provider: KeyProvider::Vault, generation: 2 });
-        assert!(matches!(decide(Some(1), &asked, None, vault), Decision::Refuse(_)));
+        assert_eq!(decide(Some(1), &asked, Some(&said), NONE), Decision::Nothing);
+        let vault = elsewhere(KeyProvider::Vault).unwrap();
+        assert_eq!(decide(Some(1), &asked, Some(&said), Err(vault)), Decision::Refuse(vault.to_owned()));
+        assert_eq!(elsewhere(KeyProvider::Embedded), None);
         // Back again: it is answered after all.
         assert!(matches!(decide(Some(1), &asked, Some(&said), KEYS), Decision::Open { .. }));
         // What was given is taken out of the object.
         let given = answer(1, Some(wrapped(2)), Some("r"));
-        assert!(matches!(decide(Some(1), &asked, Some(&given), None), Decision::Refuse(_)));
+        assert!(matches!(decide(Some(1), &asked, Some(&given), NONE), Decision::Refuse(_)));
     }
 
     #[test]

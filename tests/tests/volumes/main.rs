@@ -11,7 +11,7 @@ use yunting_controller::node::volume::error::Error;
 use yunting_controller::node::volume::header::Header;
 use yunting_controller::node::volume::{cipher, store};
 
-use disk::{Disk, key};
+use disk::Disk;
 
 /// What is written, and looked for.
 const TEXT: &str = "Yunting-Marker-of-a-volume";
@@ -175,5 +175,4 @@ async fn another_file_system_is_refused_and_so_is_too_small_a_volume() {
     let fresh = disk.store.begin("small").await.unwrap();
     let error = cipher::create("small", &fresh.place, 1 << 20).await.unwrap_err();
     assert!(matches!(error, Error::Invalid(_)), "{error}");
-    let _ = key(1);
 }

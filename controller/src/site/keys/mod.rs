@@ -6,10 +6,9 @@ mod apply;
 use std::time::Duration;
 
 use kube::ResourceExt;
-use yunting_crds::SliceRecord;
 use yunting_crds::names::SliceKind;
 use yunting_plan::vdc::Uid;
-use yunting_plan::volume_key::{Decision, VdcKeys, decide, oldest};
+use yunting_plan::volume_key::{VdcKeys, decide, elsewhere, oldest};
 
 use super::world::{Name, World};
 use crate::error::{Class, Classified};
@@ -57,17 +56,14 @@ pub(super) async fn reconcile(world: &World, name: &Name) -> Result<Next, Error>
     let vdc = keys(world, &name.0).await;
     let mut first = Ok(());
     for volume in &asked {
-        let known = vdc.as_ref().map_or(Ok(None), |v| v.as_ref().map(|v| Some(*v)));
-        let decision = match known {
-            Ok(vdc) => decide(volume.metadata.generation, &volume.spec, volume.status.as_ref(), vdc),
-            Err(why) => Decision::Refuse(why.clone()),
-        };
+        let vdc = vdc.as_ref().copied().map_err(String::as_str);
+        let decision = decide(volume.metadata.generation, &volume.spec, volume.status.as_ref(), vdc);
         // One that cannot be answered keeps no other waiting.
         let done = apply::apply(world, volume, decision).await;
         first = first.and(done);
     }
     first?;
-    if let (Some(Ok(vdc)), Some(store)) = (vdc, &world.keys)
+    if let (Ok(vdc), Some(store)) = (vdc, &world.keys)
         && let Some(oldest) = oldest(asked.iter().map(|v| &v.spec), vdc.generation)
     {
         store.forget(&name.0, oldest).await?;
@@ -75,22 +71,23 @@ pub(super) async fn reconcile(world: &World, name: &Name) -> Result<Next, Error>
     Ok(Next::After(AGE))
 }
 
-/// What the site has for the VDC: nothing where it is not here, or why there are no keys.
-async fn keys(world: &World, uid: &str) -> Option<Result<VdcKeys, String>> {
-    Uid::new(uid).ok()?;
-    let record = world.record(SliceKind::Vdc, uid).filter(|r| !r.spec.absent())?;
-    let slice = record.spec.vdc.as_ref()?;
+/// What the site has for the VDC, or why it has nothing.
+async fn keys(world: &World, uid: &str) -> Result<VdcKeys, String> {
+    let gone = || format!("VDC {uid} is not at this site, or is being taken away");
+    Uid::new(uid).map_err(|_| gone())?;
+    let record = world.record(SliceKind::Vdc, uid).filter(|r| !r.spec.absent()).ok_or_else(gone)?;
+    let slice = record.spec.vdc.as_ref().ok_or_else(gone)?;
+    // Before a key is made that nobody wants.
+    if let Some(why) = elsewhere(slice.key_provider) {
+        return Err(why.to_owned());
+    }
     let Some(store) = &world.keys else {
-        return Some(Err("this site keeps no keys: start its controller with --keys".to_owned()));
+        return Err("this site keeps no keys: start its controller with --keys".to_owned());
     };
     let ensured = store.ensure(uid, slice.key_generation, slice.key_rotation_days).await;
-    if let Err(error) = &ensured {
-        tracing::error!(vdc = uid, record = record_name(&record), %error, "a VDC has no keys");
-    }
-    let keys = |generation| VdcKeys { provider: slice.key_provider, generation };
-    Some(ensured.map(keys).map_err(|error| error.to_string()))
-}
-
-fn record_name(record: &SliceRecord) -> String {
-    record.name_any()
+    let told = |error: KeyError| {
+        tracing::error!(vdc = uid, record = record.name_any(), %error, "a VDC has no keys");
+        error.to_string()
+    };
+    ensured.map(|generation| VdcKeys { generation }).map_err(told)
 }
