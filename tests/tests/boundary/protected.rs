@@ -224,7 +224,7 @@ fn links_go_down(node: &Node, enough: Arc<AtomicBool>) -> JoinHandle<Duration> {
             let now = BootTime::now();
             ip(&["link", "set", "nobodys", "down"]);
             longest = longest.max(BootTime::now().after(now));
-            std::thread::sleep(Duration::from_millis(5)); // leaves the lock to others
+            std::thread::sleep(Duration::from_millis(5)); // between two looks
         }
         ip(&["link", "del", "nobodys"]);
         longest
