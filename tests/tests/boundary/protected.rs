@@ -289,6 +289,30 @@ fn a_link_whose_program_is_gone_is_taken_down_at_once() {
     eventually("the flood passes", || (flood.passed() > before).then_some(())).unwrap();
 }
 
+/// Whoever watches the gate rests while nobody is protected, and the first pod's program may be taken off right after its
+/// birth. More than once: it may have been about to look by chance.
+#[test]
+fn the_first_protected_pod_is_watched_from_its_birth() {
+    for round in 0..3 {
+        let node = Node::start(4).unwrap();
+        node.gate("Armed").unwrap();
+        node.attach(FREE, None).unwrap();
+        let flood = flood(&node);
+        node.attach(ONE, Some(GROUP)).unwrap();
+        know(&node);
+        open_for(&node, Duration::from_mins(5));
+        let (gone, waited) = detach(&node, "-in");
+        sent_long_after(&flood, gone);
+        let late = flood.last().after(gone);
+        println!("round {round}: {late:?} after; the kernel let wait {waited:?}");
+        assert!(flood.passed() > 0, "nothing passed, which shows nothing");
+        assert!(
+            late <= AT_MOST[1] + 4 * waited,
+            "round {round}: a packet passed that was sent {late:?} after"
+        );
+    }
+}
+
 /// Does something to the map of deadlines past the controller.
 fn past_the_controller(node: &Node, act: impl Fn(&mut Gate, &Uid) + Send + 'static) {
     let pins = node.pins.path();

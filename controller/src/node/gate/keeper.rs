@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
@@ -67,6 +67,8 @@ impl Shown {
 /// The gates of this node's pods.
 pub(in crate::node) struct Gates {
     pub(super) inner: Mutex<Inner>,
+    /// A pod is held: whoever watches has to look from now on.
+    pub(super) first: Condvar,
     pub(super) shown: watch::Sender<Shown>,
     /// Somebody wants a self-test now.
     pub(super) test: Notify,
@@ -117,7 +119,13 @@ impl Gates {
         }
         inner.sweep();
         let shown = watch::Sender::new(Shown { state, detail, tested: None, program, begun: None });
-        Self { inner: Mutex::new(inner), shown, test: Notify::new(), pins: pins.to_owned() }
+        Self {
+            inner: Mutex::new(inner),
+            first: Condvar::new(),
+            shown,
+            test: Notify::new(),
+            pins: pins.to_owned(),
+        }
     }
 
     pub(super) fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -160,6 +168,7 @@ impl Gates {
         let number = gate.guard(link, group).map_err(|e| chain(&e))?;
         let member = Member { link: link.clone(), group: group.clone(), address, routed, down: false };
         inner.links.insert(number, member);
+        self.first.notify_all();
         Ok(Held { number, group: group.as_str().to_owned(), routed })
     }
 

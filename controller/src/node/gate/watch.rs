@@ -4,7 +4,7 @@
 //! In a thread of its own: however busy the rest of the process is, a look is due in time.
 
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -18,7 +18,7 @@ use crate::error::chain;
 /// Time between two looks where there is a protected pod. A packet that must not pass does so for no more than this and
 /// what taking a link down takes. A look at a link is some twenty calls of the kernel.
 const LOOK: Duration = Duration::from_millis(40);
-/// The same where there is none.
+/// The same where there is none. The first one that comes ends it: its program may be taken off at once.
 const IDLE: Duration = Duration::from_millis(500);
 /// Time between two tries to mend what is broken.
 const MEND: Duration = Duration::from_secs(1);
@@ -29,8 +29,11 @@ const AGAIN: Duration = Duration::from_secs(10);
 pub(in crate::node) fn watch_over(gates: Arc<Gates>) -> anyhow::Result<()> {
     let work = move || {
         loop {
-            let pause = if gates.look() { LOOK } else { IDLE };
-            std::thread::sleep(pause);
+            if gates.look() {
+                std::thread::sleep(LOOK);
+            } else {
+                gates.idle(IDLE);
+            }
         }
     };
     std::thread::Builder::new().name("gate".to_owned()).spawn(work).context("no thread for the gate")?;
@@ -61,6 +64,13 @@ impl Gates {
             self.test.notify_one();
         }
         !inner.links.is_empty()
+    }
+
+    /// Waits until there is a protected pod, or that long.
+    fn idle(&self, longest: Duration) {
+        let none = |inner: &mut Inner| inner.links.is_empty();
+        let waited = self.first.wait_timeout_while(self.inner(), longest, none);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 
     fn show(&self, verdict: &Verdict, took: Duration) {
