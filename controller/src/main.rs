@@ -1,11 +1,13 @@
 //! Command line of the controllers: role, kubeconfigs, identity. Everything else is in the library.
 
 use std::net::{SocketAddr, SocketAddrV4};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
+use yunting_controller::node::volume::replica::{self, tls::Machine};
 use yunting_controller::{hub, node, site};
 use yunting_plan::boundary::Link;
 use yunting_plan::vdc::cidr::Network;
@@ -51,6 +53,14 @@ enum Role {
         /// outlives a VDC.
         #[arg(long)]
         keys: Option<PathBuf>,
+        /// Key (PEM, PKCS #8, P-256) of the certificate that other sites seal keys of volumes for, with
+        /// `yunting://site/<site>/custody` as its one URI. Without it no replica at this site gets a key.
+        #[arg(long)]
+        custody_key: Option<PathBuf>,
+        /// Certificate (PEM) of the authority of all machines, by which custody certificates of other sites are verified.
+        /// Without it no volume of this site can be replicated.
+        #[arg(long)]
+        machine_ca: Option<PathBuf>,
         /// Address of /metrics, /healthz and /readyz.
         #[arg(long, default_value = "127.0.0.1:9092")]
         listen: SocketAddr,
@@ -82,6 +92,23 @@ enum Role {
         /// btrfs-progs, e2fsprogs, xfsprogs and losetup; CAP_SYS_RESOURCE besides lets volumes grow while they are in use.
         #[arg(long)]
         volumes: Option<PathBuf>,
+        /// Address where other nodes' points of volumes come in. Without it volumes are replicated neither to this node nor
+        /// from it.
+        #[arg(long, requires_all = ["volumes", "machine_cert", "machine_key", "machine_ca"])]
+        replicas: Option<SocketAddr>,
+        /// Certificate (PEM) of this machine, with `yunting://site/<site>/node/<node>` as its one URI: by it other nodes know
+        /// whose volumes it sends and receives. Read for every connection.
+        #[arg(long)]
+        machine_cert: Option<PathBuf>,
+        /// Its key (PEM).
+        #[arg(long)]
+        machine_key: Option<PathBuf>,
+        /// Certificate (PEM) of the authority of all machines.
+        #[arg(long)]
+        machine_ca: Option<PathBuf>,
+        /// Bytes in a second that all volumes together may send to other sites; without it as many as go.
+        #[arg(long)]
+        replica_rate: Option<NonZeroU32>,
         /// The kubelet's root directory, where it looks for drivers.
         #[arg(long, default_value = "/var/lib/kubelet")]
         kubelet: PathBuf,
@@ -140,8 +167,16 @@ async fn run(role: Role) -> anyhow::Result<()> {
         Role::Hub { kubeconfig, identity, listen } => {
             hub::run(hub::Options { kubeconfig, identity, listen }).await
         }
-        Role::Site { site, hub_kubeconfig, site_kubeconfig, keys, listen } => {
-            let options = site::Options { site, hub_kubeconfig, site_kubeconfig, keys, listen };
+        Role::Site { site, hub_kubeconfig, site_kubeconfig, keys, custody_key, machine_ca, listen } => {
+            let options = site::Options {
+                site,
+                hub_kubeconfig,
+                site_kubeconfig,
+                keys,
+                custody_key,
+                machine_ca,
+                listen,
+            };
             // Larger than a future that lies on a stack should be.
             Box::pin(site::run(options)).await
         }
@@ -153,12 +188,25 @@ async fn run(role: Role) -> anyhow::Result<()> {
             platform,
             beyond,
             volumes,
+            replicas,
+            machine_cert,
+            machine_key,
+            machine_ca,
+            replica_rate,
             kubelet,
             socket,
             gate_pins,
             listen,
         } => {
-            let volumes = volumes.map(|directory| node::volume::Options { directory, kubelet });
+            let machine = machine_cert.zip(machine_key).zip(machine_ca);
+            let machine =
+                machine.map(|((certificate, key), authority)| Machine { certificate, key, authority });
+            let replicas = replicas.zip(machine).map(|(listen, machine)| replica::Options {
+                machine,
+                listen,
+                bytes_per_second: replica_rate,
+            });
+            let volumes = volumes.map(|directory| node::volume::Options { directory, kubelet, replicas });
             let options = node::Options {
                 node,
                 kubeconfig,

@@ -1,7 +1,8 @@
 //! Counters of one process. Labels come from closed sets; object names never.
 
 use prometheus::{
-    HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
 /// Counters of one process, on a registry of its own.
@@ -34,6 +35,11 @@ pub struct Metrics {
     pub gate_state: IntGaugeVec,
     /// When its self-test last passed, in seconds since 1970; 0 before.
     pub gate_tested: IntGauge,
+    /// When the newest point at the other site was begun, of the volume that is furthest behind, in seconds since 1970; 0
+    /// where there is none.
+    pub oldest_point: IntGauge,
+    /// Bytes of points that were sent.
+    pub replicated: IntCounter,
 }
 
 impl Metrics {
@@ -91,6 +97,11 @@ impl Metrics {
                 "yunting_gate_self_test_timestamp_seconds",
                 "When the self-test of this node's gate last passed",
             )?,
+            oldest_point: IntGauge::new(
+                "yunting_replication_oldest_point_timestamp_seconds",
+                "When the newest replicated point was begun, of the volume that is furthest behind",
+            )?,
+            replicated: IntCounter::new("yunting_replication_bytes_total", "Bytes of points that were sent")?,
         };
         metrics.register()?;
         Ok(metrics)
@@ -109,7 +120,9 @@ impl Metrics {
         self.registry.register(Box::new(self.lost_records.clone()))?;
         self.registry.register(Box::new(self.open_vdcs.clone()))?;
         self.registry.register(Box::new(self.gate_state.clone()))?;
-        self.registry.register(Box::new(self.gate_tested.clone()))
+        self.registry.register(Box::new(self.gate_tested.clone()))?;
+        self.registry.register(Box::new(self.oldest_point.clone()))?;
+        self.registry.register(Box::new(self.replicated.clone()))
     }
 
     /// The text that `/metrics` answers.

@@ -19,6 +19,8 @@ pub const QUOTA_ENFORCED: &str = "QuotaEnforced";
 pub const NETWORK_ISOLATED: &str = "NetworkIsolated";
 /// Every volume is encrypted with the VDC's own key.
 pub const VOLUMES_ENCRYPTED: &str = "VolumesEncrypted";
+/// The site's key opens a replica's key.
+pub const KEY_READY: &str = "KeyReady";
 /// Traffic between sites is encrypted.
 pub const TRANSPORT_ENCRYPTED: &str = "TransportEncrypted";
 /// The VDC is frozen: nothing new is admitted.
@@ -78,6 +80,10 @@ pub mod reason {
     pub const HOST_CONFLICT: &str = "HostConflict";
     /// No complete replica stands by.
     pub const REPLICATION_MISSING: &str = "ReplicationMissing";
+    /// The newest point at the other site is older than the objective.
+    pub const REPLICATION_BEHIND: &str = "ReplicationBehind";
+    /// No key is given, or it does not open.
+    pub const KEY_REFUSED: &str = "KeyRefused";
     /// One site only was asked for.
     pub const SINGLE_SITE: &str = "SingleSite";
     /// The object is being removed.

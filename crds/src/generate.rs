@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::conditions::{READY, reason};
 use crate::{
     Bureau, Hall, HallSlice, NodeReport, Site, SiteReport, SliceRecord, VdcSlice, VdcTemplate,
-    VirtualDataCenter, VolumeKey,
+    VirtualDataCenter, VolumeKey, VolumeReplica, VolumeReplication,
 };
 
 /// Where a CRD is installed.
@@ -37,6 +37,8 @@ pub fn all() -> Vec<(Place, CustomResourceDefinition)> {
     all.push((Place::Site, finish(SliceRecord::crd())));
     all.push((Place::Site, finish(NodeReport::crd())));
     all.push((Place::Site, finish(VolumeKey::crd())));
+    all.push((Place::Site, finish(VolumeReplication::crd())));
+    all.push((Place::Site, finish(VolumeReplica::crd())));
     all
 }
 

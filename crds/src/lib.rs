@@ -14,6 +14,7 @@ pub mod hall_slice;
 pub mod labels;
 pub mod names;
 pub mod node_report;
+pub mod replication;
 pub mod resources;
 pub mod site;
 pub mod slice_record;
@@ -22,6 +23,8 @@ pub mod validate;
 pub mod vdc;
 pub mod vdc_slice;
 pub mod volume_key;
+pub mod volume_replica;
+pub mod volume_replication;
 
 pub use bureau::{Bureau, BureauSpec, BureauStatus};
 pub use hall::{Hall, HallSpec, HallStatus};
@@ -33,6 +36,8 @@ pub use template::{VdcTemplate, VdcTemplateSpec};
 pub use vdc::{VdcSpec, VdcStatus, VirtualDataCenter};
 pub use vdc_slice::{VdcSlice, VdcSliceSpec, VdcSliceStatus};
 pub use volume_key::{VolumeKey, VolumeKeySpec, VolumeKeyStatus};
+pub use volume_replica::{VolumeReplica, VolumeReplicaSpec};
+pub use volume_replication::{VolumeReplication, VolumeReplicationSpec};
 
 /// API group of every kind here.
 pub const GROUP: &str = "yunting.io";

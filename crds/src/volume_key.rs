@@ -45,6 +45,11 @@ pub struct VolumeKeySpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128))]
     pub origin: Option<String>,
+    /// The data key of a replica, as the site of its volume sealed it to this site's custody key. The site takes it over:
+    /// opens it and wraps it with its own key of the VDC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "base64")]
+    pub sealed: Option<String>,
     /// Public key (HPKE X25519) of the process that waits for the data key. Absent: nobody does; what was sealed before is
     /// taken out of the status.
     #[serde(default, skip_serializing_if = "Option::is_none")]

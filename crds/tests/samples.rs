@@ -96,6 +96,8 @@ fn typed(kind: &str, object: &Value) -> Result<Value, serde_json::Error> {
         "SliceRecord" => through::<yunting_crds::SliceRecord>(object),
         "NodeReport" => through::<yunting_crds::NodeReport>(object),
         "VolumeKey" => through::<yunting_crds::VolumeKey>(object),
+        "VolumeReplication" => through::<yunting_crds::VolumeReplication>(object),
+        "VolumeReplica" => through::<yunting_crds::VolumeReplica>(object),
         other => panic!("no type for {other}"),
     }
 }

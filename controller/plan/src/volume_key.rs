@@ -3,6 +3,7 @@
 
 use yunting_crds::vdc::KeyProvider;
 use yunting_crds::volume_key::{VolumeKeySpec, VolumeKeyStatus, WrappedKey};
+use yunting_crds::volume_replication::{VolumeReplicationSpec, VolumeReplicationStatus};
 
 /// What the site has for the VDC whose the volume is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub enum Decision {
     Refuse(String),
     /// A new volume: a data key is made, wrapped, and sealed for who asked.
     Make,
+    /// A replica's: what another site has sealed to this one is opened and wrapped.
+    TakeOver(String),
     /// This wrapped key is opened. `rewrap`: it is wrapped anew, with the newest key.
     Open {
         /// The key as the volume keeps it.
@@ -56,7 +59,9 @@ pub fn decide(
     let answered = status.and_then(|s| s.wrapped.as_ref());
     let origin = spec.origin.as_ref().filter(|_| answered.is_none());
     let kept = spec.wrapped.as_ref().filter(|_| spec.origin.is_none() || origin.is_some());
-    let Some(wrapped) = kept.or(answered) else { return Decision::Make };
+    let Some(wrapped) = kept.or(answered) else {
+        return spec.sealed.clone().map_or(Decision::Make, Decision::TakeOver);
+    };
     let newest = |w: &WrappedKey| w.generation >= vdc.generation;
     let current = answered.is_some_and(newest) || kept.is_some_and(newest);
     let said = status.is_some_and(|s| {
@@ -67,6 +72,46 @@ pub fn decide(
     }
     let rewrap = origin.is_some() || !newest(wrapped);
     Decision::Open { wrapped: wrapped.clone(), origin: origin.cloned(), rewrap }
+}
+
+/// What is done about the key of a volume that is replicated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sealing {
+    /// It is sealed, or nothing of it is known yet.
+    Nothing,
+    /// It is not, and why.
+    Refuse(String),
+    /// This wrapped key is opened and sealed to the other site.
+    Seal(WrappedKey),
+}
+
+/// Decides. `key` is what the volume's node asks for, `fingerprint` that of the certificate to seal for, `vdc` what the site
+/// has for the VDC, or why it has nothing.
+pub fn sealing(
+    spec: &VolumeReplicationSpec,
+    status: Option<&VolumeReplicationStatus>,
+    key: Option<&VolumeKeySpec>,
+    fingerprint: &str,
+    vdc: Result<VdcKeys, &str>,
+) -> Sealing {
+    let refuse = |why: &str| {
+        let said = status.is_some_and(|s| s.refused.as_deref() == Some(why) && s.sealed.is_none());
+        if said { Sealing::Nothing } else { Sealing::Refuse(why.to_owned()) }
+    };
+    if let Err(why) = vdc {
+        return refuse(why);
+    }
+    let Some(key) = key else {
+        return refuse("no node asks for a key of spec.volume: there is no such volume");
+    };
+    if key.vdc != spec.vdc || key.node != spec.node {
+        return refuse("spec.volume is another VDC's, or on another node, than spec.vdc and spec.node say");
+    }
+    let Some(wrapped) = &key.wrapped else { return Sealing::Nothing };
+    let sealed = status.is_some_and(|s| {
+        s.sealed.is_some() && s.refused.is_none() && s.sealed_for.as_deref() == Some(fingerprint)
+    });
+    if sealed { Sealing::Nothing } else { Sealing::Seal(wrapped.clone()) }
 }
 
 fn refuse(status: Option<&VolumeKeyStatus>, generation: Option<i64>, why: &str) -> Decision {
@@ -96,6 +141,7 @@ mod tests {
             vdc: "aaaaaaaa-1".to_owned(),
             wrapped,
             origin: None,
+            sealed: None,
             recipient: recipient.map(str::to_owned),
         }
     }
@@ -112,6 +158,18 @@ mod tests {
 
     const KEYS: Result<VdcKeys, &str> = Ok(VdcKeys { generation: 2 });
     const NONE: Result<VdcKeys, &str> = Err("the VDC is not at this site");
+
+    #[test]
+    fn the_key_of_a_replica_is_taken_over_once_and_none_is_made_for_it() {
+        let asked = VolumeKeySpec { sealed: Some("c2VhbGVk".to_owned()), ..spec(None, None) };
+        assert_eq!(decide(Some(1), &asked, None, KEYS), Decision::TakeOver("c2VhbGVk".to_owned()));
+        assert_eq!(
+            decide(Some(1), &asked, Some(&answer(1, Some(wrapped(2)), None)), KEYS),
+            Decision::Nothing
+        );
+        let refused = Err("the VDC is not at this site");
+        assert!(matches!(decide(Some(1), &asked, None, refused), Decision::Refuse(_)));
+    }
 
     #[test]
     fn a_new_volume_gets_a_key_once() {

@@ -1,7 +1,8 @@
 //! Keys of volumes. Owns: how a volume's data key is encrypted with a key of its VDC ([`Provider`], [`embedded`]) and
-//! sealed for the one process that opens the volume ([`sealing`]).
+//! sealed for the one process that opens the volume ([`sealing`]) and for another site ([`custody`]).
 //! Must never: let a key into an object, a log, an event or an error.
 
+pub mod custody;
 pub mod embedded;
 pub mod sealing;
 
@@ -129,11 +130,17 @@ pub enum KeyError {
         /// Of which volume.
         volume: String,
     },
+    /// The custody key of a site cannot be used.
+    #[error("the custody key cannot be used: {why}")]
+    Custody {
+        /// Why.
+        why: String,
+    },
     /// The recipient is no public key.
     #[error("the recipient is no X25519 public key")]
     Recipient,
     /// What was sealed is for somebody else, or was changed.
-    #[error("what was sealed does not open: it is for another process, or was changed")]
+    #[error("what was sealed does not open: it is for another process or site, or was changed")]
     Sealed,
     /// The system gave no random bytes.
     #[error("the system gave no random bytes; no key can be made")]
@@ -158,6 +165,7 @@ impl Classified for KeyError {
             Self::Unknown { .. } => "key-unknown",
             Self::Wrong { .. } => "key-wrong",
             Self::Recipient | Self::Sealed => "key-sealed",
+            Self::Custody { .. } => "key-custody",
             Self::Random => "random",
             Self::Stopped => "stopped",
         }

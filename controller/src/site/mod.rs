@@ -31,7 +31,6 @@ use yunting_crds::names::{SiteName, SliceKind, slice};
 use crate::context::Context;
 use crate::crowd::Crowd;
 use crate::hub_client::Servers;
-use crate::keys::embedded::Embedded;
 use crate::lease::Elector;
 use crate::metrics::Metrics;
 use crate::ops::{self, Readiness};
@@ -50,6 +49,10 @@ pub struct Options {
     pub site_kubeconfig: PathBuf,
     /// Where the keys of volumes are kept; without it no volume gets a key.
     pub keys: Option<PathBuf>,
+    /// File of the key that other sites seal keys of volumes for; without it no replica here gets a key.
+    pub custody_key: Option<PathBuf>,
+    /// File of the authority of all machines; without it no key is sealed for another site.
+    pub machine_ca: Option<PathBuf>,
     /// Address of metrics and health.
     pub listen: SocketAddr,
 }
@@ -93,13 +96,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         &identity,
     );
     let leave = || own.leave();
-    let store = options
-        .keys
-        .map(|directory| {
-            Embedded::open(directory.clone(), context.clone())
-                .with_context(|| format!("cannot keep keys in {}", directory.display()))
-        })
-        .transpose()?;
+    let store = keys::Store::open(&options, &context)?;
     let leadership = tokio::select! {
         leadership = elector.lead(&leave) => leadership,
         () = stop.cancelled() => return Ok(()),

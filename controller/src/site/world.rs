@@ -22,13 +22,14 @@ use kube::runtime::watcher;
 use kube::{Api, Client, ResourceExt};
 use tokio_util::sync::CancellationToken;
 use yunting_crds::names::{SiteName, SliceKind, slice};
-use yunting_crds::{HallSlice, NodeReport, SliceRecord, VdcSlice, VolumeKey, labels};
+use yunting_crds::{HallSlice, NodeReport, SliceRecord, VdcSlice, VolumeKey, VolumeReplication, labels};
 use yunting_plan::hall::door::{GATEWAY, GATEWAY_CLASS, gateway_key};
 use yunting_plan::hall::route::HTTP_ROUTE;
 use yunting_plan::object::{ApiKind, api_kind};
 
 use super::door::Doors;
 use super::isolation::Words;
+use super::keys::Store;
 use super::memory::Memory;
 use super::outbox::Outbox;
 use super::report::canary::Canary;
@@ -40,7 +41,6 @@ use crate::cache::{Cache, Cached, Tags};
 use crate::children::{Child, Children, Tally, Watched};
 use crate::context::Context;
 use crate::hub_client::Servers;
-use crate::keys::embedded::Embedded;
 use crate::queue::Waker;
 use crate::wire::Read;
 use crate::writer::Writer;
@@ -132,7 +132,7 @@ pub(super) struct Ends {
     pub(super) hub_writer: Writer,
     pub(super) own: Servers,
     pub(super) writer: Writer,
-    pub(super) keys: Option<Embedded>,
+    pub(super) keys: Store,
 }
 
 /// What has been seen, and what is needed to act on it.
@@ -157,8 +157,8 @@ pub(super) struct World {
     pub(super) storage_classes: Cache<StorageClass>,
     /// Who asks for keys of volumes, by uid of the VDC.
     pub(super) volume_keys: Cache<VolumeKey>,
-    /// The site's store of keys, if it has one.
-    pub(super) keys: Option<Embedded>,
+    /// Volumes that are replicated to other sites, by uid of the VDC.
+    pub(super) replications: Cache<VolumeReplication>,
     /// What nodes have seen of the isolation of VDCs.
     pub(super) words: Arc<Words>,
     /// Whether the site's API servers enforce Yunting's policies.
@@ -318,7 +318,7 @@ impl World {
             let w = w.clone();
             move |_: &StorageClass| w.report()
         });
-        let volume_keys = watch_keys(&at_site, w);
+        let (volume_keys, replications) = (watch_keys(&at_site, w), watch_replications(&at_site, w));
         watch_policies(&at_site, &canary);
         let words = watch_nodes(&at_site, w);
         tokio::spawn(hub_heard(w.clone(), records.clone(), vdc_slices.clone(), hall_slices.clone()));
@@ -327,7 +327,6 @@ impl World {
         nodes.ready().await;
         wakers.report();
         let review = Review::of(records.all().iter().map(|r| r.name_any()));
-        let keys = ends.keys.clone();
         Ok(Self {
             context,
             site,
@@ -342,7 +341,7 @@ impl World {
             nodes,
             storage_classes,
             volume_keys,
-            keys,
+            replications,
             words,
             canary,
             memory,
@@ -419,6 +418,12 @@ fn watch_keys(at_site: &Starter<'_>, w: &Wakers) -> Cache<VolumeKey> {
     let w = w.clone();
     let of_vdc = |key: &VolumeKey| vec![key.spec.vdc.clone()];
     at_site.tagged(of_vdc, move |key: &VolumeKey| w.keys.wake(Name(key.spec.vdc.clone())))
+}
+
+fn watch_replications(at_site: &Starter<'_>, w: &Wakers) -> Cache<VolumeReplication> {
+    let w = w.clone();
+    let of_vdc = |object: &VolumeReplication| vec![object.spec.vdc.clone()];
+    at_site.tagged(of_vdc, move |object: &VolumeReplication| w.keys.wake(Name(object.spec.vdc.clone())))
 }
 
 /// Only that they change matters; the caches are kept alive by their tasks.

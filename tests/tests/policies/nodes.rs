@@ -23,6 +23,7 @@ pub fn cases() -> Vec<Case> {
         .accepts(NODE, applied(&format!("{reports}/n1"), report("n1")))
         .done();
     all.extend(cases);
+    all.extend(replicas());
     all
 }
 
@@ -41,4 +42,22 @@ fn keys() -> Vec<Case> {
         .accepts(NODE, create(keys, key("v", "n1")))
         .accepts(NODE, applied(&format!("{keys}/v"), key("v", "n1")))
         .done()
+}
+
+/// How far replication is, each node says of its own.
+fn replicas() -> Vec<Case> {
+    let mut lines = policy("yunting-replica");
+    for (kind, plural) in [("VolumeReplication", "volumereplications"), ("VolumeReplica", "volumereplicas")] {
+        let path = |node: &str| format!("/apis/yunting.io/v1alpha1/{plural}/{node}/status");
+        let said = |node: &str| {
+            json!({
+                "apiVersion": "yunting.io/v1alpha1", "kind": kind, "metadata": {"name": node},
+                "status": {"observedGeneration": 1},
+            })
+        };
+        lines = lines
+            .refuses("of its own node only", NODE, applied(&path("n2"), said("n2")))
+            .accepts(NODE, applied(&path("n1"), said("n1")));
+    }
+    lines.done()
 }

@@ -24,6 +24,19 @@ pub fn namespace(name: &str, labels: &Value) -> Value {
     json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
 }
 
+/// A volume of a node that is replicated, and a replica that the node keeps; both are called as the node.
+fn replicated(node: &str) -> [Value; 2] {
+    let other = json!({"site": "other", "node": "other-1", "volume": "v"});
+    let (vdc, token) = ("aaaaaaaa-1111", json!({"generation": 1, "epoch": 1}));
+    let of = |kind: &str, spec: Value| json!({"apiVersion": "yunting.io/v1alpha1", "kind": kind, "metadata": {"name": node}, "spec": spec});
+    let sent = json!({
+        "node": node, "vdc": vdc, "volume": "v", "to": other, "address": "other:7443", "custody": "a certificate",
+        "token": token, "rpoSeconds": 10,
+    });
+    let kept = json!({"node": node, "vdc": vdc, "from": other, "token": token});
+    [of("VolumeReplication", sent), of("VolumeReplica", kept)]
+}
+
 pub fn objects() -> Vec<Value> {
     let without = |key: &str| {
         let mut labels = labels("Direct", "open");
@@ -46,6 +59,7 @@ pub fn objects() -> Vec<Value> {
     ];
     let runtime = json!({"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "other"}, "handler": "other"});
     let mut all: Vec<Value> = vec![http_route_kind(), runtime];
+    all.extend(["n1", "n2"].into_iter().flat_map(replicated));
     for (name, labels) in &namespaces {
         all.push(namespace(name, labels));
         let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}});

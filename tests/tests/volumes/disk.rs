@@ -4,13 +4,14 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tempfile::TempDir;
 use yunting_controller::keys::DataKey;
 use yunting_controller::node::volume::cipher;
 use yunting_controller::node::volume::error::Error;
 use yunting_controller::node::volume::header::Header;
+use yunting_controller::node::volume::replica;
 use yunting_controller::node::volume::store::Store;
 use yunting_crds::volume_key::WrappedKey;
 use yunting_lab::packages;
@@ -18,7 +19,7 @@ use yunting_lab::progress::Progress;
 
 /// The disk; gone with it, whatever is mounted from it.
 pub struct Disk {
-    pub store: Store,
+    pub store: Arc<Store>,
     root: PathBuf,
     directory: TempDir,
 }
@@ -42,8 +43,25 @@ impl Disk {
         fs::create_dir(&root).unwrap();
         run(Command::new("mkfs.btrfs").arg("-q").arg(&image));
         run(Command::new("mount").args(["-o", "loop"]).arg(&image).arg(&root));
-        let store = Store::open(&root.join("disk")).unwrap();
+        let store = Arc::new(Store::open(&root.join("disk")).unwrap());
         Self { store, root, directory }
+    }
+
+    /// Points and replicas on it.
+    pub fn points(&self) -> replica::disk::Disk {
+        replica::disk::Disk::open(&self.root.join("disk")).unwrap()
+    }
+
+    /// A place for small files.
+    pub fn files(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// How often a text is in the clear on what holds the disk itself.
+    pub fn found(&self, text: &str) -> usize {
+        self.sync();
+        let bytes = fs::read(self.directory.path().join("disk")).unwrap();
+        memchr::memmem::find_iter(&bytes, text).count()
     }
 
     /// Where a volume is opened.

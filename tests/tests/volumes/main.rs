@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 mod disk;
+mod replicas;
 
 use std::fs;
 use std::process::Command;

@@ -1,6 +1,7 @@
 //! The life of a volume on its node. Every step can be asked for again, after any crash, and ends the same.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -24,9 +25,9 @@ pub(super) struct Driver {
     /// Where volumes are open, one directory each.
     open: PathBuf,
     records: Cache<SliceRecord>,
-    store: Store,
-    keys: Keys,
-    locks: Locks,
+    pub(super) store: Arc<Store>,
+    pub(super) keys: Keys,
+    pub(super) locks: Locks,
 }
 
 /// A volume that is asked for.
@@ -90,7 +91,7 @@ impl Driver {
         node: &str,
         open: PathBuf,
         records: Cache<SliceRecord>,
-        store: Store,
+        store: Arc<Store>,
         keys: Keys,
     ) -> Self {
         Self { node: node.to_owned(), open, records, store, keys, locks: Locks::default() }
@@ -113,7 +114,7 @@ impl Driver {
         Ok(())
     }
 
-    fn at(&self, volume: &str) -> PathBuf {
+    pub(super) fn at(&self, volume: &str) -> PathBuf {
         self.open.join(volume)
     }
 
@@ -384,9 +385,24 @@ impl Driver {
         Ok(())
     }
 
+    /// The key of what is not here is not asked for any more.
+    pub(super) async fn forget_unless_here(&self, volume: &str) -> Result<(), Error> {
+        let volume = name(volume)?;
+        let _turn = self.locks.take(volume).await;
+        if self.store.has(volume) { Ok(()) } else { self.keys.forget(volume).await }
+    }
+
     /// Whether the volume is here.
     pub(super) fn header(&self, volume: &str) -> Result<Header, Error> {
-        let missing = || Error::Missing(format!("volume {volume} is not on node {}", self.node));
+        let missing = || {
+            if self.store.is_replica(volume) {
+                return Error::NotNow(format!(
+                    "volume {volume} is a replica on node {} and not activated: its site writes it",
+                    self.node
+                ));
+            }
+            Error::Missing(format!("volume {volume} is not on node {}", self.node))
+        };
         self.store.find(volume)?.ok_or_else(missing)
     }
 
@@ -419,6 +435,10 @@ impl Driver {
         let _turn = self.locks.take(volume).await;
         let found =
             self.store.find(volume)?.map_or_else(|| self.store.find_snapshot(volume), |h| Ok(Some(h)))?;
+        if found.is_none() && self.store.is_replica(volume) {
+            // Kept with the replica, by who tends it.
+            return Ok(());
+        }
         let missing =
             || Error::Missing(format!("neither a volume nor a snapshot {volume} is on node {}", self.node));
         let header = found.ok_or_else(missing)?;

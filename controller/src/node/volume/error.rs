@@ -3,8 +3,11 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::replica::tls::TlsError;
+use crate::error::{Class, Classified};
 use crate::keys::KeyError;
 use crate::writer;
+use yunting_plan::replication::Refusal;
 
 /// Why not.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +74,28 @@ pub enum Error {
         /// Why.
         source: KeyError,
     },
+    /// A point of another site is not taken.
+    #[error("the point is not taken")]
+    Refused(#[from] Refusal),
+    /// What came is not what was sent.
+    #[error("{0}")]
+    Damaged(String),
+    /// The other end of a replication said no.
+    #[error("the other end {0}")]
+    Remote(String),
+    /// The other end of a replication cannot be reached, or is somebody else.
+    #[error("no connection to {to} at {at}")]
+    Connect {
+        /// Its URI.
+        to: String,
+        /// Where it should be.
+        at: String,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// This machine cannot show who it is.
+    #[error("this machine cannot show other nodes who it is")]
+    Machine(#[source] Box<TlsError>),
     /// The question for a key did not arrive.
     #[error("cannot ask the site for a key")]
     Ask(#[from] writer::Error),
@@ -84,6 +109,44 @@ impl Error {
     }
 }
 
+impl From<tonic::Status> for Error {
+    /// What the other end of a replication said, or why it said nothing.
+    fn from(status: tonic::Status) -> Self {
+        let mut cause = std::error::Error::source(&status);
+        let Some(mut last) = cause else { return Self::Remote(format!("refused: {}", status.message())) };
+        while let Some(error) = cause {
+            (last, cause) = (error, error.source());
+        }
+        Self::Remote(format!("does not answer any more: {last}"))
+    }
+}
+
+impl Classified for Error {
+    fn class(&self) -> Class {
+        match self {
+            // The site's word is waited for; it wakes us.
+            Self::NoKey { .. } => Class::Terminal,
+            Self::Ask(error) => error.class(),
+            _ => Class::Transient,
+        }
+    }
+
+    fn label(&self) -> &'static str {
+        match self {
+            Self::Tool { .. } => "tool",
+            Self::File { .. } => "file",
+            Self::Header { .. } | Self::Damaged(_) => "damaged",
+            Self::Invalid(_) | Self::Missing(_) | Self::Other(_) => "reference",
+            Self::NotNow(_) => "not-now",
+            Self::NoRoom(_) => "no-room",
+            Self::WrongKey(_) | Self::NoKey { .. } | Self::Key { .. } => "key",
+            Self::Refused(_) | Self::Remote(_) => "refused",
+            Self::Connect { .. } | Self::Machine(_) => "connect",
+            Self::Ask(error) => error.label(),
+        }
+    }
+}
+
 impl From<Error> for tonic::Status {
     /// As the interface wants errors told; the text is shown to people in the events of claims and pods.
     fn from(error: Error) -> Self {
@@ -92,10 +155,16 @@ impl From<Error> for tonic::Status {
             Error::Invalid(_) => Self::invalid_argument(text),
             Error::Missing(_) => Self::not_found(text),
             Error::Other(_) => Self::already_exists(text),
-            Error::NotNow(_) => Self::failed_precondition(text),
+            Error::NotNow(_) | Error::Refused(_) => Self::failed_precondition(text),
             Error::NoRoom(_) => Self::resource_exhausted(text),
-            Error::NoKey { .. } | Error::Ask(_) => Self::unavailable(text),
-            Error::WrongKey(_) | Error::Header { .. } | Error::Key { .. } => Self::data_loss(text),
+            Error::NoKey { .. }
+            | Error::Ask(_)
+            | Error::Remote(_)
+            | Error::Connect { .. }
+            | Error::Machine(_) => Self::unavailable(text),
+            Error::WrongKey(_) | Error::Header { .. } | Error::Key { .. } | Error::Damaged(_) => {
+                Self::data_loss(text)
+            }
             Error::Tool { .. } | Error::File { .. } => Self::internal(text),
         }
     }

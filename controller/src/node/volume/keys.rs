@@ -103,12 +103,44 @@ impl Keys {
     pub(super) async fn kept(&self, place: &Place, wrapped: &WrappedKey) -> Result<(), Error> {
         let said = self.asked.get_cluster(&place.volume).is_some_and(|asked| {
             let spec = &asked.spec;
-            spec.wrapped.as_ref() == Some(wrapped) && spec.recipient.is_none() && spec.origin.is_none()
+            spec.wrapped.as_ref() == Some(wrapped)
+                && spec.recipient.is_none()
+                && spec.origin.is_none()
+                && spec.sealed.is_none()
         });
         if said {
             return Ok(());
         }
         self.write(place, Some((wrapped, None)), None).await
+    }
+
+    /// What the site has made of the key of a replica that it was asked to take over; nothing where it has not answered.
+    pub(super) fn taken_over(&self, place: &Place) -> Result<Option<WrappedKey>, Error> {
+        let Some(asked) = self.asked.get_cluster(&place.volume) else { return Ok(None) };
+        let Some(status) = &asked.status else { return Ok(None) };
+        if status.observed_generation != asked.metadata.generation {
+            return Ok(None);
+        }
+        match &status.refused {
+            Some(why) => Err(no_key(place, why)),
+            None => Ok(status.wrapped.clone()),
+        }
+    }
+
+    /// Asks the site to take over the key of a replica, which was sealed to it.
+    pub(super) async fn take_over(&self, place: &Place, sealed: &str) -> Result<(), Error> {
+        let said = self.asked.get_cluster(&place.volume).is_some_and(|asked| {
+            asked.spec.sealed.as_deref() == Some(sealed) && asked.spec.recipient.is_none()
+        });
+        if said {
+            return Ok(());
+        }
+        let question = kinds::object::<VolumeKey>(json!({
+            "metadata": {"name": place.volume},
+            "spec": {"node": self.node, "vdc": place.vdc, "sealed": sealed},
+        }));
+        self.writer.apply(MANAGER, &question).await?;
+        Ok(())
     }
 
     async fn write(

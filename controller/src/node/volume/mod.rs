@@ -1,7 +1,7 @@
 //! Volumes of the node: CSI driver `volumes.yunting.io`. One btrfs subvolume per volume holds nothing but a file system of
 //! ciphertext and a header with its wrapped key; the clear text exists in a mount only, while a pod uses it.
 //!
-//! `store` keeps subvolumes, `cipher` opens and closes them, `keys` asks the site for data keys, `csi` is what kubelet and
+//! [`replica`] sends them to other sites. `store` keeps subvolumes, `cipher` opens and closes them, `keys` asks the site for data keys, `csi` is what kubelet and
 //! sidecars speak with. Each step of a volume's life can be done again after a crash at any point.
 
 pub mod cipher;
@@ -12,6 +12,7 @@ pub mod header;
 mod keys;
 mod locks;
 mod mounts;
+pub mod replica;
 pub mod store;
 mod tool;
 
@@ -38,6 +39,8 @@ pub struct Options {
     pub directory: PathBuf,
     /// The kubelet's root directory, where it looks for drivers.
     pub kubelet: PathBuf,
+    /// Replication to and from other sites; without it there is none.
+    pub replicas: Option<replica::Options>,
 }
 
 /// What the rest of the node's controller lends.
@@ -56,8 +59,20 @@ pub(super) async fn serve(options: &Options, lent: Lent<'_>, stop: &Cancellation
     let store = store::Store::open(&options.directory);
     let store = store.with_context(|| format!("volumes in {}", options.directory.display()))?;
     let keys = keys::Keys::start(&lent, stop).await;
-    let driver = Driver::new(lent.node, lent.run.join("volumes"), lent.records.clone(), store, keys);
+    let disk = replica::disk::Disk::open(&options.directory).context("replicas")?;
+    let store = Arc::new(store);
+    let driver = Driver::new(lent.node, lent.run.join("volumes"), lent.records.clone(), store.clone(), keys);
     driver.tidy().await.context("volumes that were not finished")?;
     tracing::info!(directory = %options.directory.display(), "volumes are served");
-    csi::serve(Arc::new(driver), &options.kubelet).await
+    let driver = Arc::new(driver);
+    let replicas = async {
+        match &options.replicas {
+            Some(options) => replica::serve(options, driver.clone(), store, disk, &lent, stop).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        ended = csi::serve(driver.clone(), &options.kubelet) => ended,
+        ended = replicas => ended,
+    }
 }

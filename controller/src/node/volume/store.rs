@@ -13,12 +13,14 @@ use super::header::Header;
 use super::tool::run;
 
 /// The program for subvolumes.
-const BTRFS: &str = "btrfs";
+pub(super) const BTRFS: &str = "btrfs";
 /// Type of a btrfs file system, as statfs(2) says it.
 const MAGIC: i64 = 0x9123_683e;
 /// Directories of the disk.
 const VOLUMES: &str = "volumes";
 const SNAPSHOTS: &str = "snapshots";
+/// Of volumes of other sites.
+pub(super) const REPLICAS: &str = "replicas";
 /// Subvolume in a snapshot's directory, beside the header: that changes when keys are wrapped anew, and this never.
 const CONTENT: &str = "content";
 /// What is being made, and what is being removed.
@@ -101,9 +103,14 @@ impl Store {
         self.root.join(SNAPSHOTS).join(snapshot)
     }
 
-    /// Whether there is a volume or snapshot of that name, whatever its header says.
+    /// Whether there is a volume, snapshot or replica of that name, whatever its header says.
     pub fn has(&self, name: &str) -> bool {
-        self.place(name).exists() || self.snapshot_place(name).exists()
+        self.place(name).exists() || self.snapshot_place(name).exists() || self.is_replica(name)
+    }
+
+    /// Whether there is a replica of that name.
+    pub fn is_replica(&self, name: &str) -> bool {
+        self.root.join(REPLICAS).join(name).exists()
     }
 
     /// Header of a volume; nothing where there is none of that name.

@@ -48,6 +48,17 @@ pub(super) async fn end<S: AsRef<OsStr>>(
     arguments: impl IntoIterator<Item = S>,
     input: &[u8],
 ) -> Result<Ended, Error> {
+    end_within(LIMIT, what, program, arguments, input).await
+}
+
+/// The same, for what may take longer.
+pub(super) async fn end_within<S: AsRef<OsStr>>(
+    limit: Duration,
+    what: &str,
+    program: &'static str,
+    arguments: impl IntoIterator<Item = S>,
+    input: &[u8],
+) -> Result<Ended, Error> {
     let fail = |said: String| Error::Tool { what: what.to_owned(), program, said };
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -61,8 +72,8 @@ pub(super) async fn end<S: AsRef<OsStr>>(
         }
         child.wait_with_output().await
     };
-    let output = tokio::time::timeout(LIMIT, work).await;
-    let output = output.map_err(|_| fail(format!("took longer than {LIMIT:?}")))?;
+    let output = tokio::time::timeout(limit, work).await;
+    let output = output.map_err(|_| fail(format!("took longer than {limit:?}")))?;
     let output = output.map_err(|e| fail(e.to_string()))?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
     let words: String = text(&output.stderr).chars().take(WORDS).collect();

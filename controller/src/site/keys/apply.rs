@@ -11,6 +11,7 @@ use yunting_plan::volume_key::Decision;
 use zeroize::Zeroizing;
 
 use super::Error;
+use crate::keys::custody::Custody;
 use crate::keys::embedded::Embedded;
 use crate::keys::{BYTES, DataKey, KeyError, Place, Provider, sealing};
 use crate::kinds;
@@ -23,10 +24,15 @@ const MANAGER: &str = "yunting/site-keys";
 /// Does it, and answers.
 pub(super) async fn apply(world: &World, asked: &Arc<VolumeKey>, decision: Decision) -> Result<(), Error> {
     let place = Place { vdc: asked.spec.vdc.clone(), volume: asked.name_any() };
-    let status = match (decision, &world.keys) {
-        (Decision::Nothing, _) | (Decision::Make | Decision::Open { .. }, None) => return Ok(()),
+    let status = match (decision, &world.ends.keys.embedded) {
+        (Decision::Nothing, _) | (Decision::Make | Decision::TakeOver(_) | Decision::Open { .. }, None) => {
+            return Ok(());
+        }
         (Decision::Refuse(why), _) => refused(asked, &why),
         (Decision::Make, Some(store)) => told(asked, make(store, &place, &asked.spec).await)?,
+        (Decision::TakeOver(sealed), Some(store)) => {
+            told(asked, take_over(store, world.ends.keys.custody.as_ref(), &place, &sealed).await)?
+        }
         (Decision::Open { wrapped, origin, rewrap }, Some(store)) => {
             let from = Place { volume: origin.unwrap_or_else(|| place.volume.clone()), ..place.clone() };
             told(asked, open(store, &from, &place, &asked.spec, wrapped, rewrap).await)?
@@ -65,6 +71,19 @@ async fn make(store: &Embedded, place: &Place, spec: &VolumeKeySpec) -> Result<V
     let key = DataKey::new(bytes.as_slice()).ok_or(KeyError::Random)?;
     let wrapped = store.wrap(place, &key).await?;
     answer(place, spec, &key, wrapped)
+}
+
+/// What another site has sealed to this one.
+async fn take_over(
+    store: &Embedded,
+    custody: Option<&Custody>,
+    place: &Place,
+    sealed: &str,
+) -> Result<VolumeKeyStatus, KeyError> {
+    let none = || KeyError::Custody { why: "start this site's controller with --custody-key".to_owned() };
+    let key = custody.ok_or_else(none)?.open(place, sealed)?;
+    let wrapped = store.wrap(place, &key).await?;
+    Ok(VolumeKeyStatus { wrapped: Some(wrapped), ..VolumeKeyStatus::default() })
 }
 
 async fn open(

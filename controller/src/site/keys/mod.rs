@@ -1,23 +1,55 @@
-//! The keys of a VDC's volumes at this site: every `VolumeKey` of the VDC is answered, and a generation of its
+//! The keys of a VDC's volumes at this site: every `VolumeKey` of the VDC is answered, keys of volumes that are replicated
+//! are sealed to the sites that they go to, and a generation of its
 //! key-encryption key that wraps nothing any more is destroyed. May it have a key at all? The plan decides.
 
 mod apply;
+mod seal;
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use kube::ResourceExt;
 use yunting_crds::names::SliceKind;
 use yunting_plan::vdc::Uid;
 use yunting_plan::volume_key::{VdcKeys, decide, elsewhere, oldest};
 
+use super::Options;
 use super::world::{Name, World};
+use crate::context::Context;
 use crate::error::{Class, Classified};
+use crate::keys::custody::{Custody, Machines};
+use crate::keys::embedded::Embedded;
 use crate::keys::{KeyError, Provider};
 use crate::queue::Next;
 use crate::writer;
 
 /// How often it is looked whether a key has become old, while a VDC has volumes.
 const AGE: Duration = Duration::from_hours(1);
+
+/// What the site keeps and opens keys with.
+pub(super) struct Store {
+    /// The VDCs' keys.
+    pub(super) embedded: Option<Embedded>,
+    /// What other sites seal for.
+    pub(super) custody: Option<Custody>,
+    /// Who says which key is which site's.
+    pub(super) machines: Option<Machines>,
+}
+
+impl Store {
+    /// As it was asked for. What cannot be read is said at once.
+    pub(super) fn open(options: &Options, context: &Context) -> anyhow::Result<Self> {
+        let embedded = options.keys.as_ref().map(|directory| {
+            let opened = Embedded::open(directory.clone(), context.clone());
+            opened.with_context(|| format!("cannot keep keys in {}", directory.display()))
+        });
+        Ok(Self {
+            embedded: embedded.transpose()?,
+            custody: options.custody_key.as_deref().map(Custody::read).transpose()?,
+            machines: options.machine_ca.as_deref().map(Machines::read).transpose()?,
+        })
+    }
+}
 
 /// Why a VDC's keys could not be seen to.
 #[derive(Debug, thiserror::Error)]
@@ -49,8 +81,8 @@ impl Classified for Error {
 
 /// One pass over the volumes of one VDC, by its uid.
 pub(super) async fn reconcile(world: &World, name: &Name) -> Result<Next, Error> {
-    let asked = world.volume_keys.tagged(&name.0);
-    if asked.is_empty() {
+    let (asked, replicated) = (world.volume_keys.tagged(&name.0), world.replications.tagged(&name.0));
+    if asked.is_empty() && replicated.is_empty() {
         return Ok(Next::Wait);
     }
     let vdc = keys(world, &name.0).await;
@@ -62,8 +94,12 @@ pub(super) async fn reconcile(world: &World, name: &Name) -> Result<Next, Error>
         let done = apply::apply(world, volume, decision).await;
         first = first.and(done);
     }
+    for replication in &replicated {
+        let vdc = vdc.as_ref().copied().map_err(String::as_str);
+        first = first.and(seal::seal(world, replication, vdc).await);
+    }
     first?;
-    if let (Ok(vdc), Some(store)) = (vdc, &world.keys)
+    if let (Ok(vdc), Some(store)) = (vdc, &world.ends.keys.embedded)
         && let Some(oldest) = oldest(asked.iter().map(|v| &v.spec), vdc.generation)
     {
         store.forget(&name.0, oldest).await?;
@@ -81,7 +117,7 @@ async fn keys(world: &World, uid: &str) -> Result<VdcKeys, String> {
     if let Some(why) = elsewhere(slice.key_provider) {
         return Err(why.to_owned());
     }
-    let Some(store) = &world.keys else {
+    let Some(store) = &world.ends.keys.embedded else {
         return Err("this site keeps no keys: start its controller with --keys".to_owned());
     };
     let ensured = store.ensure(uid, slice.key_generation, slice.key_rotation_days).await;

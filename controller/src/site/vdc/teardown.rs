@@ -108,7 +108,7 @@ pub(super) async fn run(world: &World, seen: &Seen) -> Result<Left, Error> {
 /// Destroys every key of the VDC at this site: what is left of its volumes, here and in backups, opens no more. That some
 /// node has not removed a volume yet keeps no key alive.
 async fn shred(world: &World, uid: &str) -> Result<(), Error> {
-    let Some(store) = &world.keys else { return Ok(()) };
+    let Some(store) = &world.ends.keys.embedded else { return Ok(()) };
     let destroyed = store.destroy(uid).await?;
     if !destroyed.keks.is_empty() {
         tracing::info!(vdc = uid, keks = ?destroyed.keks, "the keys of a VDC are destroyed, and read back as gone");

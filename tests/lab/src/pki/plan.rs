@@ -91,6 +91,9 @@ impl Hub {
             Subject::peer(format!("yunting:node:{name}:{}", site.node())).group("yunting:nodes").ip(ip);
         let node = node.uri(&format!("yunting://site/{name}/node/{}", site.node()));
         self.machines.issue(&node)?.write(&pki, "machine")?;
+        let custody = Subject::client(format!("yunting:custody:{name}"));
+        let custody = custody.uri(&format!("yunting://site/{name}/custody"));
+        self.machines.issue(&custody)?.write(&pki, "custody")?;
         write_secret(&pki.join("issuer-ca.crt"), self.issuer.cert())?;
         self.issuer.issue(&Subject::server("login.bozhou.example"))?.write(&pki, "issuer")?;
         write_secret(&pki.join("issuer-signing.key"), &self.issuer_signing.0)?;

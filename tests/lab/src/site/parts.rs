@@ -20,6 +20,8 @@ pub const HUB_CONTROLLER_PORT: u16 = 9091;
 pub const SITE_CONTROLLER_PORT: u16 = 9092;
 /// The same of the node controller.
 pub const NODE_CONTROLLER_PORT: u16 = 9093;
+/// Where points of volumes of other sites come in.
+pub const REPLICA_PORT: u16 = 7443;
 /// The name of the process that keeps the network boundary.
 pub const NODE_CONTROLLER: &str = "node-controller";
 /// All that a node's controller may do besides what anybody may: nftables and links, and the network namespaces of pods,
@@ -87,7 +89,9 @@ fn controllers(plan: &Plan) -> [Process; 2] {
     let (hub_side, own_side) = (plan.kube("site-hub.yaml"), plan.kube("site-controller.yaml"));
     let mut site = words(&["site", "--site", name, "--hub-kubeconfig", &hub_side]);
     site.extend(words(&["--site-kubeconfig", &own_side, "--listen", &listen(SITE_CONTROLLER_PORT)]));
-    site.extend(words(&["--keys", &plan.disk("keys")]));
+    let file = |name: &str| text(&plan.dir.0.join("pki").join(name));
+    let (custody, machines) = (file("custody.key"), file("machines-ca.crt"));
+    site.extend(words(&["--keys", &plan.disk("keys"), "--custody-key", &custody, "--machine-ca", &machines]));
     let health = |port| Ready::Http(port, "/healthz");
     [
         Process::new(CONTROLLERS[0], program.clone(), hub)
@@ -133,6 +137,14 @@ fn node_controller(plan: &Plan, volumes: bool) -> Process {
     if volumes {
         let (directory, kubelet) = (text(&plan.dir.volumes().join("yunting")), plan.disk(KUBELET_ROOT));
         args.extend(words(&["--volumes", &directory, "--kubelet", &kubelet]));
+        args.extend(["--replicas".to_owned(), format!("{}:{REPLICA_PORT}", plan.site.address())]);
+        for (flag, file) in [
+            ("--machine-cert", "machine.crt"),
+            ("--machine-key", "machine.key"),
+            ("--machine-ca", "machines-ca.crt"),
+        ] {
+            args.extend([flag.to_owned(), text(&plan.dir.0.join("pki").join(file))]);
+        }
     }
     let mut least = words(&["--bounding-set", NODE_RIGHTS, "--inh-caps", "-all", "--no-new-privs"]);
     least.push(text(&plan.lab.program("yunting-controller")));

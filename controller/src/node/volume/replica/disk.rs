@@ -1,0 +1,308 @@
+//! Points on the disk: those that are sent, beside the volumes they are of, and those that were received. What each end
+//! knows of the other is in a file beside them; what that does not name is cleared away.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use yunting_crds::replication::{Point, Remote};
+use yunting_crds::volume_key::WrappedKey;
+use yunting_plan::replication::{Received, Sending, surplus};
+
+use super::super::error::Error;
+use super::super::store::{BTRFS, REPLICAS};
+use super::super::tool::run;
+
+/// Directories.
+const POINTS: &str = "points";
+const INCOMING: &str = "incoming";
+/// Files.
+const STATE: &str = "state.json";
+const STREAM: &str = "stream";
+const STREAM_OF: &str = "stream.json";
+
+/// The disk of volumes.
+#[derive(Debug, Clone)]
+pub struct Disk {
+    root: PathBuf,
+}
+
+/// What is known of a replica.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Replica {
+    /// Uid of its VDC.
+    pub vdc: String,
+    /// The volume.
+    pub from: Remote,
+    /// Bytes that the volume may hold.
+    pub size: u64,
+    /// The volume's key, sealed to this site's custody key.
+    pub sealed: String,
+    /// The volume's key as this site has wrapped it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wrapped: Option<WrappedKey>,
+    /// Its points.
+    pub received: Received,
+}
+
+/// Which stream has arrived in part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct StreamOf {
+    /// Of which point.
+    pub point: Point,
+    /// Uuid of the point that it was made from; empty: of none.
+    pub parent: String,
+}
+
+impl Disk {
+    /// The one whose volumes are in this directory.
+    pub fn open(root: &Path) -> Result<Self, Error> {
+        for directory in [POINTS, REPLICAS].map(|d| root.join(d)) {
+            fs::create_dir_all(&directory).map_err(Error::file("make", &directory))?;
+        }
+        Ok(Self { root: root.to_owned() })
+    }
+
+    fn of(&self, replication: &str) -> PathBuf {
+        self.root.join(POINTS).join(replication)
+    }
+
+    /// Where a point that is sent is.
+    pub fn point(&self, replication: &str, point: &Point) -> PathBuf {
+        self.of(replication).join(point.name())
+    }
+
+    /// What the sending end knows; nothing was sent where it does not say.
+    pub fn sending(&self, replication: &str) -> Result<Sending, Error> {
+        Ok(read(&self.of(replication).join(STATE))?.unwrap_or_default())
+    }
+
+    /// Keeps it, and of the points those that it names.
+    pub async fn keep_sending(&self, replication: &str, state: &Sending) -> Result<(), Error> {
+        let directory = self.of(replication);
+        fs::create_dir_all(&directory).map_err(Error::file("make", &directory))?;
+        write(&directory.join(STATE), state)?;
+        let named: Vec<String> = state.confirmed.iter().chain(&state.pending).map(Point::name).collect();
+        clear_others(&directory, &named).await
+    }
+
+    /// Makes a point of the subvolume of a volume, and says its uuid. It is on the disk then.
+    pub async fn make(&self, volume: &Path, replication: &str, name: &str) -> Result<String, Error> {
+        let directory = self.of(replication);
+        fs::create_dir_all(&directory).map_err(Error::file("make", &directory))?;
+        let place = directory.join(name);
+        clear(&place).await?;
+        let what = format!("make a point of {}", volume.display());
+        let words = ["subvolume", "snapshot", "-r"].map(Path::new);
+        run(&what, BTRFS, words.into_iter().chain([volume, place.as_path()])).await?;
+        run(&what, BTRFS, ["filesystem".as_ref(), "sync".as_ref(), place.as_path()]).await?;
+        Ok(identity(&place).await?.own)
+    }
+
+    /// Replications that have points here.
+    pub fn replications(&self) -> Result<Vec<String>, Error> {
+        names(&self.root.join(POINTS))
+    }
+
+    /// Removes every point of a replication. What is not there is removed.
+    pub async fn forget_sending(&self, replication: &str) -> Result<(), Error> {
+        let directory = self.of(replication);
+        if !directory.exists() {
+            return Ok(());
+        }
+        // The state goes first: one whose removal was cut off is none.
+        let _ = fs::remove_file(directory.join(STATE));
+        remove(&directory).await
+    }
+
+    fn replica_of(&self, replica: &str) -> PathBuf {
+        self.root.join(REPLICAS).join(replica)
+    }
+
+    /// What is known of a replica; nothing where nothing was offered yet.
+    pub fn replica(&self, replica: &str) -> Result<Option<Replica>, Error> {
+        read(&self.replica_of(replica).join(STATE))
+    }
+
+    /// Replicas that are here.
+    pub fn replicas(&self) -> Result<Vec<String>, Error> {
+        names(&self.root.join(REPLICAS))
+    }
+
+    /// Keeps what is known of a replica.
+    pub fn keep_replica(&self, name: &str, replica: &Replica) -> Result<(), Error> {
+        let directory = self.replica_of(name);
+        let points = directory.join(POINTS);
+        fs::create_dir_all(&points).map_err(Error::file("make", &points))?;
+        write(&directory.join(STATE), replica)
+    }
+
+    /// Where a received point is: in a directory of its own, since a subvolume that cannot be written cannot be moved.
+    pub fn received(&self, replica: &str, point: &Point) -> PathBuf {
+        self.replica_of(replica).join(POINTS).join(point.name()).join(point.name())
+    }
+
+    /// File of the stream that is arriving.
+    pub fn stream(&self, replica: &str) -> PathBuf {
+        self.replica_of(replica).join(STREAM)
+    }
+
+    /// Which one has arrived in part.
+    pub fn stream_of(&self, replica: &str) -> Result<Option<StreamOf>, Error> {
+        read(&self.replica_of(replica).join(STREAM_OF))
+    }
+
+    /// Another one arrives from now on: nothing of it is here.
+    pub fn begin_stream(&self, replica: &str, of: &StreamOf) -> Result<(), Error> {
+        self.end_stream(replica)?;
+        write(&self.replica_of(replica).join(STREAM_OF), of)
+    }
+
+    /// What has arrived is not needed any more.
+    pub fn end_stream(&self, replica: &str) -> Result<(), Error> {
+        for file in [STREAM_OF, STREAM].map(|f| self.replica_of(replica).join(f)) {
+            match fs::remove_file(&file) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::file("remove", file)(error));
+                }
+                _ => (),
+            }
+        }
+        Ok(())
+    }
+
+    /// An empty directory for what is being received.
+    pub async fn incoming(&self, replica: &str) -> Result<PathBuf, Error> {
+        let directory = self.replica_of(replica).join(INCOMING);
+        remove(&directory).await?;
+        fs::create_dir_all(&directory).map_err(Error::file("make", &directory))?;
+        Ok(directory)
+    }
+
+    /// A point is whole: it takes its place, and of the older ones as many stay as are kept.
+    pub async fn arrived(
+        &self,
+        name: &str,
+        replica: &mut Replica,
+        point: &Point,
+        keep: u32,
+    ) -> Result<(), Error> {
+        let points = self.replica_of(name).join(POINTS);
+        let place = points.join(point.name());
+        // One that was whole when a process before this one ended, and not yet said to be.
+        remove(&place).await?;
+        let from = self.replica_of(name).join(INCOMING);
+        fs::rename(&from, &place).map_err(Error::file("keep", &place))?;
+        let what = format!("bring a point of {name} to the disk");
+        run(&what, BTRFS, ["filesystem".as_ref(), "sync".as_ref(), place.as_path()]).await?;
+        replica.received.points.push(point.clone());
+        let gone = surplus(&replica.received, keep).len();
+        replica.received.points.drain(..gone);
+        self.keep_replica(name, replica)?;
+        self.end_stream(name)?;
+        let named: Vec<String> = replica.received.points.iter().map(Point::name).collect();
+        for other in names(&points)?.iter().filter(|n| !named.contains(n)) {
+            remove(&points.join(other)).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes a replica with all its points. What is not there is removed.
+    pub async fn forget_replica(&self, replica: &str) -> Result<(), Error> {
+        let directory = self.replica_of(replica);
+        if !directory.exists() {
+            return Ok(());
+        }
+        // The state goes first: one whose removal was cut off is none.
+        let _ = fs::remove_file(directory.join(STATE));
+        let points = directory.join(POINTS);
+        for point in if points.exists() { names(&points)? } else { Vec::new() } {
+            remove(&points.join(point)).await?;
+        }
+        remove(&directory.join(INCOMING)).await?;
+        fs::remove_dir_all(&directory).map_err(Error::file("remove", &directory))
+    }
+}
+
+/// As what the kernel knows a subvolume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// Its uuid.
+    pub own: String,
+    /// Uuid of what it was received from; empty: it was not.
+    pub received: String,
+}
+
+/// Asks the kernel.
+pub async fn identity(subvolume: &Path) -> Result<Identity, Error> {
+    let what = format!("look at {}", subvolume.display());
+    let text = run(&what, BTRFS, ["subvolume".as_ref(), "show".as_ref(), subvolume]).await?;
+    let field =
+        |name: &str| text.lines().find_map(|l| l.trim().strip_prefix(name)).unwrap_or_default().trim();
+    let (own, received) = (field("UUID:"), field("Received UUID:"));
+    if own.len() != 36 {
+        return Err(Error::Tool { what, program: BTRFS, said: format!("no uuid in what it says: {text}") });
+    }
+    let received = if received == "-" { "" } else { received };
+    Ok(Identity { own: own.to_owned(), received: received.to_owned() })
+}
+
+/// Removes all subvolumes in a directory but those of these names.
+async fn clear_others(directory: &Path, named: &[String]) -> Result<(), Error> {
+    for name in names(directory)?.into_iter().filter(|n| !named.contains(n)) {
+        let place = directory.join(name);
+        if place.is_dir() {
+            clear(&place).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn clear(place: &Path) -> Result<(), Error> {
+    if !place.exists() {
+        return Ok(());
+    }
+    let words = ["subvolume", "delete", "--commit-after"].map(Path::new);
+    run("remove a point", BTRFS, words.into_iter().chain([place])).await.map(drop)
+}
+
+/// Removes a directory with the subvolumes and files in it. What is not there is removed.
+async fn remove(directory: &Path) -> Result<(), Error> {
+    if !directory.exists() {
+        return Ok(());
+    }
+    clear_others(directory, &[]).await?;
+    fs::remove_dir_all(directory).map_err(Error::file("remove", directory))
+}
+
+fn names(directory: &Path) -> Result<Vec<String>, Error> {
+    let list = fs::read_dir(directory).map_err(Error::file("list", directory))?;
+    Ok(list.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect())
+}
+
+fn read<T: DeserializeOwned>(file: &Path) -> Result<Option<T>, Error> {
+    match fs::read(file) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::file("read", file)(error)),
+        Ok(text) => serde_json::from_slice(&text)
+            .map(Some)
+            .map_err(|error| Error::file("understand", file)(std::io::Error::other(error))),
+    }
+}
+
+/// Whole or not at all; on the disk when this returns.
+fn write<T: Serialize>(file: &Path, value: &T) -> Result<(), Error> {
+    let fresh = file.with_extension("new");
+    let put = || {
+        let mut new = File::create(&fresh)?;
+        new.write_all(&serde_json::to_vec_pretty(value)?)?;
+        new.sync_all()?;
+        fs::rename(&fresh, file)?;
+        file.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
+    };
+    put().map_err(Error::file("write", file))
+}

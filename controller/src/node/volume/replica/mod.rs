@@ -1,0 +1,33 @@
+//! Replicas of volumes at other sites: points of a volume go from its node to the node of its replica as they lie on the disk,
+//! and one of them becomes a volume there when it is asked for.
+//!
+//! `sender` and `receiver` are the two ends, `service` and `tls` how they reach each other, `disk` what each keeps, `check`
+//! what a stream may hold, `keep` and `tend` what the objects `VolumeReplication` and `VolumeReplica` ask for, `local` what
+//! is done to volumes of this node.
+
+pub mod check;
+pub mod disk;
+mod keep;
+mod local;
+pub mod receiver;
+pub mod sender;
+pub mod service;
+mod stream;
+mod tend;
+pub mod tls;
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+
+/// How replicas are served.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Who this machine is to other nodes.
+    pub machine: tls::Machine,
+    /// Where other nodes' points come in.
+    pub listen: SocketAddr,
+    /// Bytes in a second that all volumes together may send.
+    pub bytes_per_second: Option<NonZeroU32>,
+}
+
+pub(super) use keep::serve;

@@ -1,0 +1,213 @@
+//! The end that receives, as other nodes reach it: gRPC over mutual TLS.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context as Task, Poll};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Server;
+use tonic::transport::server::Connected;
+use tonic::{Request, Response, Status, Streaming};
+use yunting_crds::replication::{Point, Token};
+use yunting_replication::v1;
+use yunting_replication::v1::part::Part as Piece;
+use yunting_replication::v1::replication_server::{Replication, ReplicationServer};
+
+use super::disk::StreamOf;
+use super::receiver::{Answer, Offer, Receiver};
+use super::tls::{Machine, uri};
+
+/// Time in which a connection has to have shown who it is.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// Time between two signs of life, and for an answer to one: who holds a replica's turn and is gone lets go of it.
+const ALIVE: Duration = Duration::from_secs(10);
+/// Connections that are being opened at once.
+const OPENING: usize = 32;
+
+/// Who is at the other end of a connection: the URI in its certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Peer(pub String);
+
+/// A connection of a machine.
+struct Secured {
+    stream: TlsStream<TcpStream>,
+    peer: Peer,
+}
+
+impl Connected for Secured {
+    type ConnectInfo = Peer;
+
+    fn connect_info(&self) -> Peer {
+        self.peer.clone()
+    }
+}
+
+impl AsyncRead for Secured {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Task<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Secured {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Task<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Task<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Task<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// Serves other nodes until it cannot.
+pub async fn serve(receiver: Arc<Receiver>, machine: Machine, at: SocketAddr) -> anyhow::Result<()> {
+    machine.server().context("this machine cannot show who it is to other nodes")?;
+    let listener =
+        TcpListener::bind(at).await.with_context(|| format!("cannot listen on {at} for replicas"))?;
+    serve_on(receiver, machine, listener).await
+}
+
+/// The same, on a socket that listens.
+pub async fn serve_on(
+    receiver: Arc<Receiver>,
+    machine: Machine,
+    listener: TcpListener,
+) -> anyhow::Result<()> {
+    let (sender, connections) = mpsc::channel(OPENING);
+    let accepting = accept(listener, machine, sender);
+    let serving = Server::builder()
+        .http2_keepalive_interval(Some(ALIVE))
+        .http2_keepalive_timeout(Some(ALIVE))
+        .add_service(ReplicationServer::new(Service(receiver)))
+        .serve_with_incoming(ReceiverStream::new(connections));
+    tokio::select! {
+        ended = serving => ended.context("replicas are not served any more"),
+        () = accepting => Ok(()),
+    }
+}
+
+async fn accept(listener: TcpListener, machine: Machine, sender: mpsc::Sender<io::Result<Secured>>) {
+    loop {
+        let (stream, from) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of descriptors, most likely: it may be better a moment later.
+                tracing::warn!(%error, "a connection for replicas could not be taken");
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                continue;
+            }
+        };
+        let (machine, sender) = (machine.clone(), sender.clone());
+        tokio::spawn(async move {
+            let opened = tokio::time::timeout(HANDSHAKE, secure(stream, &machine)).await;
+            match opened.unwrap_or_else(|_| Err(anyhow::anyhow!("no handshake within {HANDSHAKE:?}"))) {
+                Ok(secured) => drop(sender.send(Ok(secured)).await),
+                Err(error) => {
+                    tracing::warn!(%from, error = format!("{error:#}"), "a connection for replicas is refused")
+                }
+            }
+        });
+    }
+}
+
+async fn secure(stream: TcpStream, machine: &Machine) -> anyhow::Result<Secured> {
+    let stream = TlsAcceptor::from(Arc::new(machine.server()?)).accept(stream).await?;
+    let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first).and_then(uri);
+    let peer = Peer(shown.context("its certificate does not say which machine it is")?);
+    Ok(Secured { stream, peer })
+}
+
+struct Service(Arc<Receiver>);
+
+#[tonic::async_trait]
+impl Replication for Service {
+    async fn offer(&self, request: Request<v1::OfferRequest>) -> Result<Response<v1::OfferReply>, Status> {
+        let peer = peer(&request)?;
+        let asked = request.into_inner();
+        let offer = Offer {
+            replica: asked.replica,
+            volume: asked.volume,
+            vdc: asked.vdc,
+            point: point(asked.point)?,
+            parents: asked.parents,
+            size: asked.size,
+            sealed: asked.sealed,
+        };
+        let answer = self.0.offer(&peer.0, offer).await?;
+        Ok(Response::new(match answer {
+            Answer::Have => v1::OfferReply { have: true, ..v1::OfferReply::default() },
+            Answer::Send { parent, arrived, digest } => {
+                v1::OfferReply { have: false, parent, arrived, digest }
+            }
+        }))
+    }
+
+    async fn send(&self, request: Request<Streaming<v1::Part>>) -> Result<Response<v1::SendReply>, Status> {
+        let peer = peer(&request)?;
+        let mut parts = request.into_inner();
+        let Some(Piece::Begin(begin)) = next(&mut parts).await? else {
+            return Err(Status::invalid_argument("a stream begins with `begin`"));
+        };
+        let of = StreamOf { point: point(begin.point)?, parent: begin.parent };
+        let mut intake = self.0.begin(&peer.0, &begin.replica, of, begin.offset).await?;
+        loop {
+            match next(&mut parts).await? {
+                Some(Piece::Data(bytes)) => intake.take(&bytes)?,
+                Some(Piece::End(end)) => {
+                    intake.end(end.length, &end.digest).await?;
+                    return Ok(Response::new(v1::SendReply {}));
+                }
+                // What has arrived stays for the next try.
+                _ => return Err(Status::aborted("the stream ended without `end`")),
+            }
+        }
+    }
+}
+
+async fn next(parts: &mut Streaming<v1::Part>) -> Result<Option<Piece>, Status> {
+    Ok(parts.message().await?.and_then(|part| part.part))
+}
+
+fn peer<T>(request: &Request<T>) -> Result<Peer, Status> {
+    request
+        .extensions()
+        .get::<Peer>()
+        .cloned()
+        .ok_or_else(|| Status::unauthenticated("nobody is at the other end"))
+}
+
+fn point(point: Option<v1::Point>) -> Result<Point, Status> {
+    let missing = || Status::invalid_argument("point is missing");
+    let v1::Point { token, sequence, uuid, begun_at, closed } = point.ok_or_else(missing)?;
+    let v1::Token { generation, epoch } = token.ok_or_else(missing)?;
+    let begun_at = begun_at.parse().map_err(|_| Status::invalid_argument("point.begun_at is no time"))?;
+    if uuid.len() != 36 || !uuid.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-') {
+        return Err(Status::invalid_argument("point.uuid is no uuid"));
+    }
+    Ok(Point { token: Token { generation, epoch }, sequence, uuid, begun_at: Time(begun_at), closed })
+}
+
+/// A point as it is sent.
+pub(super) fn said(point: &Point) -> v1::Point {
+    let Token { generation, epoch } = point.token;
+    v1::Point {
+        token: Some(v1::Token { generation, epoch }),
+        sequence: point.sequence,
+        uuid: point.uuid.clone(),
+        begun_at: point.begun_at.0.to_string(),
+        closed: point.closed,
+    }
+}
