@@ -318,7 +318,12 @@ impl World {
             let w = w.clone();
             move |_: &StorageClass| w.report()
         });
-        let (volume_keys, replications) = (watch_keys(&at_site, w), watch_replications(&at_site, w));
+        let volume_keys = at_site
+            .tagged(|k: &VolumeKey| vec![k.spec.vdc.clone()], wakes_keys(w, |k: &VolumeKey| &k.spec.vdc));
+        let replications = at_site.tagged(
+            |r: &VolumeReplication| vec![r.spec.vdc.clone()],
+            wakes_keys(w, |r: &VolumeReplication| &r.spec.vdc),
+        );
         watch_policies(&at_site, &canary);
         let words = watch_nodes(&at_site, w);
         tokio::spawn(hub_heard(w.clone(), records.clone(), vdc_slices.clone(), hall_slices.clone()));
@@ -413,17 +418,10 @@ fn watch_nodes(at_site: &Starter<'_>, w: &Wakers) -> Arc<Words> {
     words
 }
 
-/// Who asks for keys of volumes.
-fn watch_keys(at_site: &Starter<'_>, w: &Wakers) -> Cache<VolumeKey> {
+/// Has the keys of a VDC's volumes seen to, whose uid is so found.
+fn wakes_keys<K: 'static>(w: &Wakers, vdc: fn(&K) -> &str) -> impl Fn(&K) + Send + 'static {
     let w = w.clone();
-    let of_vdc = |key: &VolumeKey| vec![key.spec.vdc.clone()];
-    at_site.tagged(of_vdc, move |key: &VolumeKey| w.keys.wake(Name(key.spec.vdc.clone())))
-}
-
-fn watch_replications(at_site: &Starter<'_>, w: &Wakers) -> Cache<VolumeReplication> {
-    let w = w.clone();
-    let of_vdc = |object: &VolumeReplication| vec![object.spec.vdc.clone()];
-    at_site.tagged(of_vdc, move |object: &VolumeReplication| w.keys.wake(Name(object.spec.vdc.clone())))
+    move |one| w.keys.wake(Name(vdc(one).to_owned()))
 }
 
 /// Only that they change matters; the caches are kept alive by their tasks.

@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail, ensure};
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use rustix::fs::{SeekFrom, seek};
@@ -20,21 +21,27 @@ use yunting_lab::site::parts::NODE_CONTROLLER;
 use super::fixture::{PATIENCE, World, namespace_of, seen, until};
 use super::provision::BUREAU;
 
-const SITE: &str = "qiaocheng";
-const HALL: &str = "gold";
+pub(super) const SITE: &str = "qiaocheng";
+pub(super) const HALL: &str = "gold";
 /// Where the database's volume is in its pod.
-const MOUNT: &str = "/var/lib/postgresql";
+pub(super) const MOUNT: &str = "/var/lib/postgresql";
 /// A text that is on no disk but as this pod writes it. In two halves, so that no command line has it whole.
 const MARKER: [&str; 2] = ["Yunting-Marker-", "7f3c9e51-plain"];
 
 /// The database of the hall that [`super::provision`] made.
-struct Database {
+pub(super) struct Database {
     namespace: String,
-    pod: Pod,
+    pub(super) pod: Pod,
 }
 
 impl Database {
-    async fn find(world: &World, bureau: &str, hall: &str, site: &str) -> anyhow::Result<Self> {
+    /// One in a pod of that name.
+    pub(super) fn of(namespace: &str, pod: &str) -> Self {
+        let metadata = ObjectMeta { name: Some(pod.to_owned()), ..ObjectMeta::default() };
+        Self { namespace: namespace.to_owned(), pod: Pod { metadata, ..Pod::default() } }
+    }
+
+    pub(super) async fn find(world: &World, bureau: &str, hall: &str, site: &str) -> anyhow::Result<Self> {
         let vdcs: Api<VirtualDataCenter> = Api::namespaced(world.hub.clone(), &format!("bureau-{bureau}"));
         let namespace = namespace_of(&vdcs.get("cloud").await?, "app");
         let pods: Api<Pod> = Api::namespaced(world.site(site).await?, &namespace);
@@ -49,7 +56,7 @@ impl Database {
     }
 
     /// What a shell in it prints.
-    fn run(&self, world: &World, site: &str, script: &str) -> anyhow::Result<String> {
+    pub(super) fn run(&self, world: &World, site: &str, script: &str) -> anyhow::Result<String> {
         let kubeconfig = world.lab.kubeconfigs().join(format!("{site}.yaml"));
         let output = Command::new(world.lab.program("kubectl"))
             .arg("--kubeconfig")
@@ -60,13 +67,13 @@ impl Database {
         Ok(String::from_utf8(output.stdout)?.trim().to_owned())
     }
 
-    fn write_marker(&self, world: &World, site: &str) -> anyhow::Result<()> {
+    pub(super) fn write_marker(&self, world: &World, site: &str) -> anyhow::Result<()> {
         let [one, two] = MARKER;
         let script = format!("m={one}; m=\"$m\"{two}; echo \"$m\" > {MOUNT}/$m; sync {MOUNT}/$m");
         self.run(world, site, &script).map(drop)
     }
 
-    fn has_marker(&self, world: &World, site: &str) -> anyhow::Result<()> {
+    pub(super) fn has_marker(&self, world: &World, site: &str) -> anyhow::Result<()> {
         let text = MARKER.concat();
         let read = self.run(world, site, &format!("cat {MOUNT}/*-plain"))?;
         ensure!(read == text, "the volume has {read:?}");
@@ -74,7 +81,7 @@ impl Database {
     }
 
     /// Name of its volume.
-    async fn volume(&self, world: &World, site: &str) -> anyhow::Result<String> {
+    pub(super) async fn volume(&self, world: &World, site: &str) -> anyhow::Result<String> {
         let client = world.site(site).await?;
         let claim = format!("data-{}", self.pod.name_any());
         let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), &self.namespace);
@@ -118,7 +125,7 @@ pub fn ciphertext(world: &World) -> anyhow::Result<()> {
 }
 
 /// How often the marker is in what a file with holes holds.
-fn occurrences(file: &Path) -> anyhow::Result<usize> {
+pub(super) fn occurrences(file: &Path) -> anyhow::Result<usize> {
     let mut grep = Command::new("grep")
         .args(["--text", "--only-matching", "--fixed-strings", "-e", &MARKER.concat()])
         .stdin(Stdio::piped())

@@ -30,7 +30,7 @@ fn replicated(node: &str) -> [Value; 2] {
     let (vdc, token) = ("aaaaaaaa-1111", json!({"generation": 1, "epoch": 1}));
     let of = |kind: &str, spec: Value| json!({"apiVersion": "yunting.io/v1alpha1", "kind": kind, "metadata": {"name": node}, "spec": spec});
     let sent = json!({
-        "node": node, "vdc": vdc, "volume": "v", "to": other, "address": "other:7443", "custody": "a certificate",
+        "node": node, "vdc": vdc, "volume": "v", "to": other, "address": "other:9443", "custody": "a certificate",
         "token": token, "rpoSeconds": 10,
     });
     let kept = json!({"node": node, "vdc": vdc, "from": other, "token": token});

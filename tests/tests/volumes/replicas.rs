@@ -100,20 +100,6 @@ impl Pair {
         Sender::new(self.home.points(), own, None)
     }
 
-    fn asked(&self, at: SocketAddr) -> VolumeReplicationSpec {
-        VolumeReplicationSpec {
-            node: "home-1".to_owned(),
-            vdc: VDC.to_owned(),
-            volume: VOLUME.to_owned(),
-            to: remote("abroad", REPLICA),
-            address: at.to_string(),
-            custody: String::new(),
-            token: token(1),
-            rpo_seconds: 10,
-            mode: ReplicationMode::Continuous,
-        }
-    }
-
     /// Makes a point of the volume as it is now.
     async fn point(&self, epoch: u64, sequence: u64) -> Point {
         let begun_at = Time(Timestamp::UNIX_EPOCH);
@@ -130,7 +116,7 @@ impl Pair {
         state: &Sending,
         point: &Point,
     ) -> Result<u64, Error> {
-        let spec = self.asked(at);
+        let spec = asked(at);
         let order = Order { name: NAME, spec: &spec, size: SIZE, sealed: "c2VhbGVk" };
         sender.send(order, state, point).await
     }
@@ -155,6 +141,20 @@ impl Pair {
     fn points_abroad(&self) -> Vec<u64> {
         let known = self.abroad.points().replica(REPLICA).unwrap();
         known.map(|r| r.received.points.iter().map(|p| p.sequence).collect()).unwrap_or_default()
+    }
+}
+
+fn asked(at: SocketAddr) -> VolumeReplicationSpec {
+    VolumeReplicationSpec {
+        node: "home-1".to_owned(),
+        vdc: VDC.to_owned(),
+        volume: VOLUME.to_owned(),
+        to: remote("abroad", REPLICA),
+        address: at.to_string(),
+        custody: String::new(),
+        token: token(1),
+        rpo_seconds: 10,
+        mode: ReplicationMode::Continuous,
     }
 }
 
@@ -231,7 +231,7 @@ async fn who_is_somebody_else_gets_and_gives_nothing() {
     // The other end is not who it should be, or of another authority.
     let refused = pair.send(&of(known, &foreign, &uri("home")), pair.at, &state, &point).await.unwrap_err();
     assert!(matches!(refused, Error::Connect { .. }), "{}", chain(&refused));
-    let spec = VolumeReplicationSpec { to: remote("elsewhere", REPLICA), ..pair.asked(pair.at) };
+    let spec = VolumeReplicationSpec { to: remote("elsewhere", REPLICA), ..asked(pair.at) };
     let order = Order { name: NAME, spec: &spec, size: SIZE, sealed: "c2VhbGVk" };
     let refused = pair.sender().send(order, &state, &point).await.unwrap_err();
     let words = chain(&refused);
@@ -443,10 +443,10 @@ async fn no_more_is_sent_in_a_second_than_is_allowed_and_no_replica_is_taken_wit
     let slow = Sender::new(pair.home.points(), own, std::num::NonZeroU32::new(4 << 20));
     let since = Instant::now();
     let sent = pair.send(&slow, pair.at, &Sending::default(), &point).await.unwrap();
-    let least = Duration::from_secs_f64(sent as f64 / f64::from(4 << 20) * 0.8);
+    let least = Duration::from_millis(sent * 800 / (4 << 20));
     println!("{sent} bytes in {:?}", since.elapsed());
     assert!(since.elapsed() >= least, "{sent} bytes in {:?}, not less than {least:?}", since.elapsed());
-    let spec = pair.asked(pair.at);
+    let spec = asked(pair.at);
     let next = pair.point(1, 2).await;
     let order = Order { name: NAME, spec: &spec, size: 1 << 40, sealed: "c2VhbGVk" };
     let refused = pair.sender().send(order, &confirmed(&point), &next).await.unwrap_err();

@@ -21,7 +21,7 @@ pub const SITE_CONTROLLER_PORT: u16 = 9092;
 /// The same of the node controller.
 pub const NODE_CONTROLLER_PORT: u16 = 9093;
 /// Where points of volumes of other sites come in.
-pub const REPLICA_PORT: u16 = 7443;
+pub const REPLICA_PORT: u16 = 9443;
 /// The name of the process that keeps the network boundary.
 pub const NODE_CONTROLLER: &str = "node-controller";
 /// All that a node's controller may do besides what anybody may: nftables and links, and the network namespaces of pods,

@@ -58,25 +58,25 @@ pub(in crate::node::volume) async fn serve(
     lent: &Lent<'_>,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
-    let (to_send, sending) = queue::<String>("replication");
-    let (to_tend, tending) = queue::<String>("replica");
+    let (to_send, outbound) = queue::<String>("replication");
+    let (waker, inbound) = queue::<String>("replica");
     let own = watcher::Config::default().fields(&format!("spec.node={}", lent.node));
     let api: Api<Read<VolumeReplication>> = Api::all(lent.client.clone());
     let wake = to_send.clone();
     let woken = move |object: &VolumeReplication| wake.wake(object.name_any());
     let outgoing = Cache::start(api, own.clone(), lent.metrics.clone(), stop.clone(), woken);
     let api: Api<Read<VolumeReplica>> = Api::all(lent.client.clone());
-    let wake = to_tend.clone();
+    let wake = waker.clone();
     let woken = move |object: &VolumeReplica| wake.wake(object.name_any());
     let replicas = Cache::start(api, own, lent.metrics.clone(), stop.clone(), woken);
     outgoing.ready().await;
     replicas.ready().await;
     // What is on the disk and is not asked for any more is removed.
     disk.replications().context("points on the disk")?.into_iter().for_each(|name| to_send.wake(name));
-    disk.replicas().context("replicas on the disk")?.into_iter().for_each(|name| to_tend.wake(name));
+    disk.replicas().context("replicas on the disk")?.into_iter().for_each(|name| waker.wake(name));
     let of = replicas.clone();
     let wanted = Box::new(move |name: &str| of.get_cluster(name).map(|object| object.spec.clone()));
-    let wake = to_tend.clone();
+    let wake = waker.clone();
     let changed = Box::new(move |name: &str| wake.wake(name.to_owned()));
     let receiver = Arc::new(Receiver::new(disk.clone(), store, wanted, changed));
     let world = Arc::new(World {
@@ -90,19 +90,19 @@ pub(in crate::node::volume) async fn serve(
         context: Context::new(lent.metrics.clone()),
     });
     let (metrics, of) = (lent.metrics.clone(), world.clone());
-    let send = sending.run(CONCURRENCY, metrics.clone(), stop.clone(), move |name| {
+    let send = outbound.run(CONCURRENCY, metrics.clone(), stop.clone(), move |name| {
         let world = of.clone();
         async move { reconcile(&world, &name).await }
     });
     let of = world.clone();
-    let tend = tending.run(CONCURRENCY, metrics, stop.clone(), move |name| {
+    let tend = inbound.run(CONCURRENCY, metrics, stop.clone(), move |name| {
         let world = of.clone();
         async move { super::tend::reconcile(&world, &name).await }
     });
     tokio::select! {
         () = send => Ok(()),
         () = tend => Ok(()),
-        () = super::tend::follow_keys(&world, &to_tend) => Ok(()),
+        () = super::tend::follow_keys(&world, &waker) => Ok(()),
         ended = service::serve(receiver, options.machine.clone(), options.listen) => ended,
     }
 }

@@ -116,7 +116,7 @@ async fn accept(listener: TcpListener, machine: Machine, sender: mpsc::Sender<io
             match opened.unwrap_or_else(|_| Err(anyhow::anyhow!("no handshake within {HANDSHAKE:?}"))) {
                 Ok(secured) => drop(sender.send(Ok(secured)).await),
                 Err(error) => {
-                    tracing::warn!(%from, error = format!("{error:#}"), "a connection for replicas is refused")
+                    tracing::warn!(%from, error = format!("{error:#}"), "a connection for replicas is refused");
                 }
             }
         });

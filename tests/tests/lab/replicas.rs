@@ -1,0 +1,285 @@
+//! A volume at another site: a database that is written all the time has its replica there within the objective; a cut is
+//! told and made good; activated, the replica opens there with that site's own key and holds what its point held.
+
+use std::fs;
+
+use anyhow::{Context, ensure};
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::{Api, Client, ResourceExt};
+use serde_json::{Value, json};
+use yunting_crds::conditions::{State, state_of};
+use yunting_crds::{VirtualDataCenter, VolumeKey, VolumeReplica, VolumeReplication};
+use yunting_lab::site::parts::REPLICA_PORT;
+
+use super::fixture::{PATIENCE, World, gone, namespace_of, until};
+use super::provision::BUREAU;
+use super::volumes::{Database, HALL, MOUNT, SITE, occurrences};
+
+const ABROAD: &str = "guoyang";
+/// Recovery point objective of the test.
+const RPO: u32 = 4;
+/// Name of what the activated replica is used with.
+const USED: &str = "from-abroad";
+
+/// What the tables of the database say.
+fn sql(statement: &str) -> String {
+    format!(
+        "psql --no-psqlrc -h /run/postgresql -U postgres -d hall -v ON_ERROR_STOP=1 -qAtc \"{statement}\""
+    )
+}
+
+pub fn replicated(world: &World) -> anyhow::Result<()> {
+    let database = world.runtime.block_on(Database::find(world, BUREAU, HALL, SITE))?;
+    database.run(
+        world,
+        SITE,
+        &sql("drop table if exists points; create table points (n int primary key)"),
+    )?;
+    database.run(world, SITE, &sql("insert into points select generate_series(1, 1000)"))?;
+    database.write_marker(world, SITE)?;
+    let replica = world.runtime.block_on(Replica::ask(world, &database))?;
+    world.runtime.block_on(replica.both_ready()).context("the first point")?;
+    // Written all the time from here on.
+    let insert = sql("insert into points select max(n) + 1 from points");
+    let always = format!("rm -f /tmp/enough; until test -e /tmp/enough; do {insert}; done");
+    let at_least = std::thread::scope(|scope| {
+        let writer = scope.spawn(|| database.run(world, SITE, &always));
+        let written = goes_on(world, &database, &replica);
+        database.run(world, SITE, "touch /tmp/enough")?;
+        writer.join().map_err(|_| anyhow::anyhow!("the writer panicked"))??;
+        written
+    })?;
+    let at_most: u64 = database.run(world, SITE, &sql("select max(n) from points"))?.parse()?;
+    world.lab(&["exec", ABROAD, "--", "sync"])?;
+    let found = occurrences(&world.lab.site_dir(world.lab.site(ABROAD)?).disk_image())?;
+    ensure!(found == 0, "what a pod wrote is {found} times in the clear on the disk of {ABROAD}");
+    let read = replica.opened(world, &database)?;
+    println!("at least {at_least} rows, at most {at_most}, read {read}");
+    ensure!(at_least <= read && read <= at_most, "{read} rows, not {at_least} to {at_most}");
+    world.runtime.block_on(replica.away())
+}
+
+/// Rows that are at the other site at least when it is activated.
+fn goes_on(world: &World, database: &Database, replica: &Replica) -> anyhow::Result<u64> {
+    let rows = || -> anyhow::Result<u64> {
+        Ok(database.run(world, SITE, &sql("select max(n) from points"))?.parse()?)
+    };
+    // A cut is told, and what was written meanwhile comes after it.
+    world.lab(&["cut", ABROAD])?;
+    let told = world.runtime.block_on(replica.behind());
+    world.lab(&["heal", ABROAD])?;
+    told.context("a cut is told")?;
+    let (before, now) = (rows()?, database.run(world, SITE, "date +%s")?.parse()?);
+    world.runtime.block_on(async {
+        replica.both_ready().await.context("after a cut")?;
+        replica.confirmed_since(Timestamp::from_second(now)?).await.context("a point after the rows")?;
+        replica.activate().await
+    })?;
+    Ok(before)
+}
+
+struct Replica {
+    name: String,
+    namespace: String,
+    home: Client,
+    abroad: Client,
+}
+
+impl Replica {
+    async fn ask(world: &World, database: &Database) -> anyhow::Result<Self> {
+        let volume = database.volume(world, SITE).await?;
+        let vdcs: Api<VirtualDataCenter> = Api::namespaced(world.hub.clone(), &format!("bureau-{BUREAU}"));
+        let vdc = vdcs.get("cloud").await?;
+        let uid = vdc.uid().context("no uid")?;
+        let (home, abroad) = (world.lab.site(SITE)?, world.lab.site(ABROAD)?);
+        let custody = fs::read_to_string(world.lab.site_dir(abroad).0.join("pki/custody.crt"))?;
+        let token = json!({"generation": 1, "epoch": 1});
+        let own = Self {
+            name: volume.clone(),
+            namespace: namespace_of(&vdc, "sandbox"),
+            home: world.site(SITE).await?,
+            abroad: world.site(ABROAD).await?,
+        };
+        let kept = json!({
+            "node": abroad.node(), "vdc": uid, "token": token,
+            "from": {"site": SITE, "node": home.node(), "volume": volume},
+        });
+        own.apply(&own.abroad, "VolumeReplica", kept).await?;
+        let sent = json!({
+            "node": home.node(), "vdc": uid, "volume": volume, "token": token, "rpoSeconds": RPO, "custody": custody,
+            "to": {"site": ABROAD, "node": abroad.node(), "volume": volume},
+            "address": format!("{}:{REPLICA_PORT}", abroad.address()),
+        });
+        own.apply(&own.home, "VolumeReplication", sent).await?;
+        Ok(own)
+    }
+
+    async fn apply(&self, client: &Client, kind: &str, spec: Value) -> anyhow::Result<()> {
+        let body = json!({"apiVersion": "yunting.io/v1alpha1", "kind": kind, "metadata": {"name": self.name}, "spec": spec});
+        let (params, patch) = (PatchParams::apply("suite"), Patch::Apply(&body));
+        match kind {
+            "VolumeReplica" => {
+                drop(Api::<VolumeReplica>::all(client.clone()).patch(&self.name, &params, &patch).await?)
+            }
+            _ => {
+                drop(Api::<VolumeReplication>::all(client.clone()).patch(&self.name, &params, &patch).await?)
+            }
+        }
+        Ok(())
+    }
+
+    fn sent(&self) -> Api<VolumeReplication> {
+        Api::all(self.home.clone())
+    }
+
+    fn kept(&self) -> Api<VolumeReplica> {
+        Api::all(self.abroad.clone())
+    }
+
+    async fn both_ready(&self) -> anyhow::Result<()> {
+        let is = |conditions: &[_], type_: &str| state_of(conditions, type_) == State::True;
+        until(self.kept(), &self.name, PATIENCE, |r: &VolumeReplica| {
+            r.status.as_ref().is_some_and(|s| is(&s.conditions, "Ready") && is(&s.conditions, "KeyReady"))
+        })
+        .await?;
+        until(self.sent(), &self.name, PATIENCE, |r: &VolumeReplication| {
+            r.status.as_ref().is_some_and(|s| is(&s.conditions, "Ready"))
+        })
+        .await?;
+        Ok(())
+    }
+
+    async fn behind(&self) -> anyhow::Result<()> {
+        let told = until(self.sent(), &self.name, PATIENCE, |r: &VolumeReplication| {
+            r.status.as_ref().is_some_and(|s| state_of(&s.conditions, "Ready") == State::False)
+        })
+        .await?;
+        println!("cut: {}", told.status.map(|s| s.conditions[0].message.clone()).unwrap_or_default());
+        Ok(())
+    }
+
+    async fn confirmed_since(&self, moment: Timestamp) -> anyhow::Result<()> {
+        until(self.sent(), &self.name, PATIENCE, |r: &VolumeReplication| {
+            let point = r.status.as_ref().and_then(|s| s.confirmed.as_ref());
+            point.is_some_and(|point| point.begun_at.0 > moment)
+        })
+        .await
+        .map(drop)
+    }
+
+    /// Under a new token, as who fails over does; the old one sends in vain.
+    async fn activate(&self) -> anyhow::Result<()> {
+        let (at_home, here): (Api<VolumeKey>, Api<VolumeKey>) =
+            (Api::all(self.home.clone()), Api::all(self.abroad.clone()));
+        let (one, other) = (at_home.get(&self.name).await?, here.get(&self.name).await?);
+        let kek = |key: &VolumeKey| key.spec.wrapped.as_ref().map(|w| w.kek.clone());
+        ensure!(kek(&other).is_some() && kek(&one) != kek(&other), "{one:?} {other:?}");
+        ensure!(other.spec.sealed.is_none(), "what was sealed stays: {:?}", other.spec);
+        let active = json!({"spec": {"state": "Active", "token": {"generation": 1, "epoch": 2}}});
+        self.kept().patch(&self.name, &PatchParams::default(), &Patch::Merge(&active)).await?;
+        let activated = |r: &VolumeReplica| r.status.as_ref().is_some_and(|s| s.activated.is_some());
+        until(self.kept(), &self.name, PATIENCE, activated).await?;
+        let over = until(self.sent(), &self.name, PATIENCE, |r: &VolumeReplication| {
+            let status = r.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or_default();
+            status.iter().any(|c| c.type_ == "Ready" && c.message.contains("is active"))
+        });
+        over.await.context("the old site is told").map(drop)
+    }
+
+    /// Uses it at the other site as a bureau does; how many rows its database has.
+    fn opened(&self, world: &World, database: &Database) -> anyhow::Result<u64> {
+        let image =
+            database.pod.spec.as_ref().and_then(|s| s.containers[0].image.clone()).context("no image")?;
+        world.runtime.block_on(async {
+            let params = PatchParams::apply("suite");
+            let volumes: Api<PersistentVolume> = Api::all(self.abroad.clone());
+            volumes.patch(USED, &params, &Patch::Apply(&self.volume(world)?)).await?;
+            let claims: Api<PersistentVolumeClaim> = Api::namespaced(self.abroad.clone(), &self.namespace);
+            claims.patch(USED, &params, &Patch::Apply(&self.claim())).await?;
+            let pods: Api<Pod> = Api::namespaced(self.abroad.clone(), &self.namespace);
+            pods.patch(USED, &params, &Patch::Apply(&self.pod(&image))).await?;
+            let ready = |p: &Pod| {
+                let conditions = p.status.iter().flat_map(|s| s.conditions.iter().flatten());
+                conditions.into_iter().any(|c| c.type_ == "Ready" && c.status == "True")
+            };
+            until(pods, USED, PATIENCE, ready).await
+        })?;
+        let there = Database::of(&self.namespace, USED);
+        there.has_marker(world, ABROAD)?;
+        let missing = there.run(world, ABROAD, &sql("select count(*) <> max(n) from points"))?;
+        ensure!(missing == "f", "rows are missing in the middle");
+        Ok(there.run(world, ABROAD, &sql("select max(n) from points"))?.parse()?)
+    }
+
+    fn volume(&self, world: &World) -> anyhow::Result<Value> {
+        let node = world.lab.site(ABROAD)?.node();
+        let term = json!({"key": "volumes.yunting.io/node", "operator": "In", "values": [node]});
+        Ok(json!({
+            "apiVersion": "v1", "kind": "PersistentVolume",
+            "metadata": {"name": USED, "annotations": {"pv.kubernetes.io/provisioned-by": "volumes.yunting.io"}},
+            "spec": {
+                "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": "yunting-encrypted",
+                "persistentVolumeReclaimPolicy": "Delete",
+                "claimRef": {"namespace": self.namespace, "name": USED},
+                "csi": {"driver": "volumes.yunting.io", "volumeHandle": self.name},
+                "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [term]}]}},
+            },
+        }))
+    }
+
+    fn claim(&self) -> Value {
+        json!({
+            "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": USED},
+            "spec": {
+                "accessModes": ["ReadWriteOnce"], "storageClassName": "yunting-encrypted",
+                // What is left of the quota here; a claim may be bound to a volume that has more.
+                "resources": {"requests": {"storage": "512Mi"}},
+            },
+        })
+    }
+
+    fn pod(&self, image: &str) -> Value {
+        let volumes = json!([
+            {"name": "data", "persistentVolumeClaim": {"claimName": USED}},
+            {"name": "run", "emptyDir": {}}, {"name": "tmp", "emptyDir": {}},
+        ]);
+        let mounts = json!([
+            {"name": "data", "mountPath": MOUNT}, {"name": "run", "mountPath": "/run/postgresql"}, {"name": "tmp", "mountPath": "/tmp"},
+        ]);
+        let security = json!({
+            "allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}, "readOnlyRootFilesystem": true,
+        });
+        json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": USED},
+            "spec": {
+                "automountServiceAccountToken": false, "terminationGracePeriodSeconds": 5,
+                "securityContext": {
+                    "runAsNonRoot": true, "runAsUser": 70, "runAsGroup": 70, "fsGroup": 70,
+                    "seccompProfile": {"type": "RuntimeDefault"},
+                },
+                "containers": [{
+                    "name": "db", "image": image, "volumeMounts": mounts, "securityContext": security,
+                    "resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"cpu": "200m", "memory": "160Mi"}},
+                    "readinessProbe": {"tcpSocket": {"port": 5432}, "periodSeconds": 1},
+                }],
+                "volumes": volumes,
+            },
+        })
+    }
+
+    /// Everything of it goes, the volume with its claim.
+    async fn away(&self) -> anyhow::Result<()> {
+        let now = DeleteParams::default();
+        let pods: Api<Pod> = Api::namespaced(self.abroad.clone(), &self.namespace);
+        pods.delete(USED, &now).await?;
+        gone(pods, USED, PATIENCE).await?;
+        let claims: Api<PersistentVolumeClaim> = Api::namespaced(self.abroad.clone(), &self.namespace);
+        claims.delete(USED, &now).await?;
+        self.sent().delete(&self.name, &now).await?;
+        self.kept().delete(&self.name, &now).await?;
+        gone(Api::<PersistentVolume>::all(self.abroad.clone()), USED, PATIENCE).await?;
+        gone(Api::<VolumeKey>::all(self.abroad.clone()), &self.name, PATIENCE).await
+    }
+}
