@@ -1,16 +1,16 @@
 //! Command line of the controllers: role, kubeconfigs, identity. Everything else is in the library.
 
-use std::net::{SocketAddr, SocketAddrV4};
-use std::num::NonZeroU32;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
-use yunting_controller::node::volume::replica::{self, tls::Machine};
 use yunting_controller::{hub, node, site};
-use yunting_plan::boundary::Link;
-use yunting_plan::vdc::cidr::Network;
+
+mod node_arguments;
+
+use node_arguments::NodeArguments;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -68,61 +68,7 @@ enum Role {
     /// Keeps the network boundary and the gate of one node. Runs in the node's network namespace, with CAP_NET_ADMIN for
     /// nftables and links, and CAP_SYS_ADMIN to enter the network namespaces of pods, which its prober does, and for BPF;
     /// nft and ip have to be there.
-    Node {
-        /// Name of the Node.
-        #[arg(long, env = "YUNTING_NODE")]
-        node: String,
-        /// Kubeconfig of the site's cluster for this node; each of its contexts is one API server.
-        #[arg(long)]
-        kubeconfig: PathBuf,
-        /// A link that leads to no pod: loopback, the way out, a tunnel. Every other link is a pod's or unknown.
-        #[arg(long = "outer", required = true, value_parser = Link::new)]
-        outer: Vec<Link>,
-        /// A network inside the cloud that no declared egress reaches into: pods, services and nodes of every site.
-        #[arg(long = "inside", required = true)]
-        inside: Vec<Network>,
-        /// A namespace of the platform, whose pods belong to no VDC.
-        #[arg(long = "platform", default_values = ["kube-system", "yunting-gateway", "yunting-system"])]
-        platform: Vec<String>,
-        /// An end besides pods and nodes that no VDC reaches unless it declares it, such as an API server or the metadata
-        /// service; the prober tries it.
-        #[arg(long = "beyond")]
-        beyond: Vec<SocketAddrV4>,
-        /// A directory of a btrfs file system for the ciphertext of volumes. Without it the node serves none. Needs
-        /// btrfs-progs, e2fsprogs, xfsprogs and losetup; CAP_SYS_RESOURCE besides lets volumes grow while they are in use.
-        #[arg(long)]
-        volumes: Option<PathBuf>,
-        /// Address where other nodes' points of volumes come in. Without it volumes are replicated neither to this node nor
-        /// from it.
-        #[arg(long, requires_all = ["volumes", "machine_cert", "machine_key", "machine_ca"])]
-        replicas: Option<SocketAddr>,
-        /// Certificate (PEM) of this machine, with `yunting://site/<site>/node/<node>` as its one URI: by it other nodes know
-        /// whose volumes it sends and receives. Read for every connection.
-        #[arg(long)]
-        machine_cert: Option<PathBuf>,
-        /// Its key (PEM).
-        #[arg(long)]
-        machine_key: Option<PathBuf>,
-        /// Certificate (PEM) of the authority of all machines.
-        #[arg(long)]
-        machine_ca: Option<PathBuf>,
-        /// Bytes in a second that all volumes together may send to other sites; without it as many as go.
-        #[arg(long)]
-        replica_rate: Option<NonZeroU32>,
-        /// The kubelet's root directory, where it looks for drivers.
-        #[arg(long, default_value = "/var/lib/kubelet")]
-        kubelet: PathBuf,
-        /// Where the CNI plugin asks.
-        #[arg(long, default_value = node::cni::SOCKET)]
-        socket: PathBuf,
-        /// Where the gate of protected pods is pinned: a directory on a BPF file system. Where it is on none, one is mounted
-        /// there, which has to outlive the process.
-        #[arg(long, default_value = "/sys/fs/bpf/yunting")]
-        gate_pins: PathBuf,
-        /// Address of /metrics, /healthz and /readyz.
-        #[arg(long, default_value = "127.0.0.1:9093")]
-        listen: SocketAddr,
-    },
+    Node(Box<NodeArguments>),
     /// Asks the gate of this node, through its controller.
     Gate {
         /// Where the CNI plugin asks; the gate answers beside it.
@@ -180,47 +126,7 @@ async fn run(role: Role) -> anyhow::Result<()> {
             // Larger than a future that lies on a stack should be.
             Box::pin(site::run(options)).await
         }
-        Role::Node {
-            node,
-            kubeconfig,
-            outer,
-            inside,
-            platform,
-            beyond,
-            volumes,
-            replicas,
-            machine_cert,
-            machine_key,
-            machine_ca,
-            replica_rate,
-            kubelet,
-            socket,
-            gate_pins,
-            listen,
-        } => {
-            let machine = machine_cert.zip(machine_key).zip(machine_ca);
-            let machine =
-                machine.map(|((certificate, key), authority)| Machine { certificate, key, authority });
-            let replicas = replicas.zip(machine).map(|(listen, machine)| replica::Options {
-                machine,
-                listen,
-                bytes_per_second: replica_rate,
-            });
-            let volumes = volumes.map(|directory| node::volume::Options { directory, kubelet, replicas });
-            let options = node::Options {
-                node,
-                kubeconfig,
-                outer,
-                inside,
-                platform,
-                beyond,
-                socket,
-                volumes,
-                gate_pins,
-                listen,
-            };
-            node::run(options).await
-        }
+        Role::Node(arguments) => Box::pin(node::run(arguments.options())).await,
         Role::Gate { socket, command } => {
             node::gate::local::run(&node::gate::local::socket(&socket), command)
         }

@@ -318,12 +318,8 @@ impl World {
             let w = w.clone();
             move |_: &StorageClass| w.report()
         });
-        let volume_keys = at_site
-            .tagged(|k: &VolumeKey| vec![k.spec.vdc.clone()], wakes_keys(w, |k: &VolumeKey| &k.spec.vdc));
-        let replications = at_site.tagged(
-            |r: &VolumeReplication| vec![r.spec.vdc.clone()],
-            wakes_keys(w, |r: &VolumeReplication| &r.spec.vdc),
-        );
+        let volume_keys = of_vdcs(&at_site, w, |k: &VolumeKey| vec![k.spec.vdc.clone()]);
+        let replications = of_vdcs(&at_site, w, |r: &VolumeReplication| vec![r.spec.vdc.clone()]);
         watch_policies(&at_site, &canary);
         let words = watch_nodes(&at_site, w);
         tokio::spawn(hub_heard(w.clone(), records.clone(), vdc_slices.clone(), hall_slices.clone()));
@@ -418,10 +414,10 @@ fn watch_nodes(at_site: &Starter<'_>, w: &Wakers) -> Arc<Words> {
     words
 }
 
-/// Has the keys of a VDC's volumes seen to, whose uid is so found.
-fn wakes_keys<K: 'static>(w: &Wakers, vdc: fn(&K) -> &str) -> impl Fn(&K) + Send + 'static {
+/// What has to do with keys of volumes, by uid of the VDC.
+fn of_vdcs<K: Cached>(at_site: &Starter<'_>, w: &Wakers, vdc: Tags<K>) -> Cache<K> {
     let w = w.clone();
-    move |one| w.keys.wake(Name(vdc(one).to_owned()))
+    at_site.tagged(vdc, move |one: &K| vdc(one).into_iter().for_each(|uid| w.keys.wake(Name(uid))))
 }
 
 /// Only that they change matters; the caches are kept alive by their tasks.

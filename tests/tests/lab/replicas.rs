@@ -119,13 +119,10 @@ impl Replica {
     async fn apply(&self, client: &Client, kind: &str, spec: Value) -> anyhow::Result<()> {
         let body = json!({"apiVersion": "yunting.io/v1alpha1", "kind": kind, "metadata": {"name": self.name}, "spec": spec});
         let (params, patch) = (PatchParams::apply("suite"), Patch::Apply(&body));
-        match kind {
-            "VolumeReplica" => {
-                drop(Api::<VolumeReplica>::all(client.clone()).patch(&self.name, &params, &patch).await?)
-            }
-            _ => {
-                drop(Api::<VolumeReplication>::all(client.clone()).patch(&self.name, &params, &patch).await?)
-            }
+        if kind == "VolumeReplica" {
+            Api::<VolumeReplica>::all(client.clone()).patch(&self.name, &params, &patch).await?;
+        } else {
+            Api::<VolumeReplication>::all(client.clone()).patch(&self.name, &params, &patch).await?;
         }
         Ok(())
     }
@@ -197,9 +194,9 @@ impl Replica {
             let volumes: Api<PersistentVolume> = Api::all(self.abroad.clone());
             volumes.patch(USED, &params, &Patch::Apply(&self.volume(world)?)).await?;
             let claims: Api<PersistentVolumeClaim> = Api::namespaced(self.abroad.clone(), &self.namespace);
-            claims.patch(USED, &params, &Patch::Apply(&self.claim())).await?;
+            claims.patch(USED, &params, &Patch::Apply(&claim())).await?;
             let pods: Api<Pod> = Api::namespaced(self.abroad.clone(), &self.namespace);
-            pods.patch(USED, &params, &Patch::Apply(&self.pod(&image))).await?;
+            pods.patch(USED, &params, &Patch::Apply(&pod(&image))).await?;
             let ready = |p: &Pod| {
                 let conditions = p.status.iter().flat_map(|s| s.conditions.iter().flatten());
                 conditions.into_iter().any(|c| c.type_ == "Ready" && c.status == "True")
@@ -229,46 +226,6 @@ impl Replica {
         }))
     }
 
-    fn claim(&self) -> Value {
-        json!({
-            "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": USED},
-            "spec": {
-                "accessModes": ["ReadWriteOnce"], "storageClassName": "yunting-encrypted",
-                // What is left of the quota here; a claim may be bound to a volume that has more.
-                "resources": {"requests": {"storage": "512Mi"}},
-            },
-        })
-    }
-
-    fn pod(&self, image: &str) -> Value {
-        let volumes = json!([
-            {"name": "data", "persistentVolumeClaim": {"claimName": USED}},
-            {"name": "run", "emptyDir": {}}, {"name": "tmp", "emptyDir": {}},
-        ]);
-        let mounts = json!([
-            {"name": "data", "mountPath": MOUNT}, {"name": "run", "mountPath": "/run/postgresql"}, {"name": "tmp", "mountPath": "/tmp"},
-        ]);
-        let security = json!({
-            "allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}, "readOnlyRootFilesystem": true,
-        });
-        json!({
-            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": USED},
-            "spec": {
-                "automountServiceAccountToken": false, "terminationGracePeriodSeconds": 5,
-                "securityContext": {
-                    "runAsNonRoot": true, "runAsUser": 70, "runAsGroup": 70, "fsGroup": 70,
-                    "seccompProfile": {"type": "RuntimeDefault"},
-                },
-                "containers": [{
-                    "name": "db", "image": image, "volumeMounts": mounts, "securityContext": security,
-                    "resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"cpu": "200m", "memory": "160Mi"}},
-                    "readinessProbe": {"tcpSocket": {"port": 5432}, "periodSeconds": 1},
-                }],
-                "volumes": volumes,
-            },
-        })
-    }
-
     /// Everything of it goes, the volume with its claim.
     async fn away(&self) -> anyhow::Result<()> {
         let now = DeleteParams::default();
@@ -282,4 +239,44 @@ impl Replica {
         gone(Api::<PersistentVolume>::all(self.abroad.clone()), USED, PATIENCE).await?;
         gone(Api::<VolumeKey>::all(self.abroad.clone()), &self.name, PATIENCE).await
     }
+}
+
+fn claim() -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": USED},
+        "spec": {
+            "accessModes": ["ReadWriteOnce"], "storageClassName": "yunting-encrypted",
+            // What is left of the quota here; a claim may be bound to a volume that has more.
+            "resources": {"requests": {"storage": "512Mi"}},
+        },
+    })
+}
+
+fn pod(image: &str) -> Value {
+    let volumes = json!([
+        {"name": "data", "persistentVolumeClaim": {"claimName": USED}},
+        {"name": "run", "emptyDir": {}}, {"name": "tmp", "emptyDir": {}},
+    ]);
+    let mounts = json!([
+        {"name": "data", "mountPath": MOUNT}, {"name": "run", "mountPath": "/run/postgresql"}, {"name": "tmp", "mountPath": "/tmp"},
+    ]);
+    let security = json!({
+        "allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}, "readOnlyRootFilesystem": true,
+    });
+    json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": USED},
+        "spec": {
+            "automountServiceAccountToken": false, "terminationGracePeriodSeconds": 5,
+            "securityContext": {
+                "runAsNonRoot": true, "runAsUser": 70, "runAsGroup": 70, "fsGroup": 70,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "containers": [{
+                "name": "db", "image": image, "volumeMounts": mounts, "securityContext": security,
+                "resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"cpu": "200m", "memory": "160Mi"}},
+                "readinessProbe": {"tcpSocket": {"port": 5432}, "periodSeconds": 1},
+            }],
+            "volumes": volumes,
+        },
+    })
 }

@@ -79,10 +79,16 @@ impl Disk {
         header
     }
 
+    /// Opens a volume; where what is in it is.
     pub async fn open(&self, volume: &str, number: u8) -> Result<PathBuf, Error> {
         let at = self.at(volume);
         cipher::open(volume, &self.store.place(volume), &key(number), &at).await?;
-        Ok(at)
+        Ok(cipher::data(&at))
+    }
+
+    /// Closes what [`Disk::open`] opened.
+    pub fn close(&self, volume: &str) {
+        cipher::close(&self.at(volume)).unwrap();
     }
 
     /// Where volumes are mounted.

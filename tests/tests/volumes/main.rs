@@ -23,8 +23,8 @@ async fn a_volume_opens_with_its_key_alone_and_shows_nothing_without() {
     disk.make("one", 64 << 20).await;
     let at = disk.open("one", 1).await.unwrap();
     fs::write(at.join(TEXT), TEXT).unwrap();
-    cipher::close(&at).unwrap();
-    assert!(!at.exists(), "an empty directory is left");
+    disk.close("one");
+    assert!(!disk.at("one").exists(), "an empty directory is left");
     // Nothing of it in the clear: neither the name nor the content.
     let image = fs::read(disk.store.place("one").join("image")).unwrap();
     let found = image.windows(TEXT.len()).filter(|w| *w == TEXT.as_bytes()).count();
@@ -37,8 +37,8 @@ async fn a_volume_opens_with_its_key_alone_and_shows_nothing_without() {
     // Opened twice is opened once.
     disk.open("one", 1).await.unwrap();
     assert_eq!(disk.mounts().len(), 1, "{:?}", disk.mounts());
-    cipher::close(&at).unwrap();
-    cipher::close(&at).unwrap();
+    disk.close("one");
+    disk.close("one");
     assert!(disk.mounts().is_empty() && disk.devices().is_empty());
 }
 
@@ -68,11 +68,11 @@ async fn a_volume_that_was_given_more_room_has_it_when_it_is_opened() {
     // In use: the kernel may say no, and the volume goes on as it is.
     let grown = cipher::grow_open("grows", &at).await.unwrap();
     assert_eq!(grown, size(&at) > before);
-    cipher::close(&at).unwrap();
+    disk.close("grows");
     let at = disk.open("grows", 1).await.unwrap();
     assert!(size(&at) > before + (48 << 20), "{before} was, {} is", size(&at));
     assert_eq!(fs::read_to_string(at.join("kept")).unwrap(), TEXT);
-    cipher::close(&at).unwrap();
+    disk.close("grows");
 }
 
 #[tokio::test]
@@ -94,8 +94,8 @@ async fn a_snapshot_of_what_is_in_use_opens_as_a_volume_of_its_own() {
     assert!(!copy.join("after").exists());
     fs::write(copy.join("own"), TEXT).unwrap();
     assert!(!at.join("own").exists());
-    cipher::close(&copy).unwrap();
-    cipher::close(&at).unwrap();
+    disk.close("copy");
+    disk.close("source");
     // The snapshot outlives its volume, and goes without a trace.
     disk.store.remove("source").await.unwrap();
     assert_eq!(disk.store.find("source").unwrap(), None);
@@ -124,9 +124,9 @@ async fn what_was_left_in_the_middle_is_cleared_away_or_gone_on_with() {
     fs::create_dir_all(&opening).unwrap();
     let mounted = Command::new("mount").args(["-o", "loop"]).arg(&image).arg(&opening).status().unwrap();
     assert!(mounted.success());
-    let at = disk.open("whole", 1).await.unwrap();
-    assert_eq!(disk.mounts(), std::slice::from_ref(&at));
-    cipher::close(&at).unwrap();
+    disk.open("whole", 1).await.unwrap();
+    assert_eq!(disk.mounts(), [disk.at("whole")]);
+    disk.close("whole");
     assert!(disk.devices().is_empty(), "{:?}", disk.devices());
 }
 
@@ -158,13 +158,13 @@ async fn a_full_disk_loses_nothing_that_was_synced() {
     let wrote = fs::write(at.join("lost"), vec![7; 16 << 20])
         .and_then(|()| fs::File::open(at.join("lost"))?.sync_all());
     assert!(full && wrote.is_err(), "there was room");
-    cipher::close(&at).unwrap();
+    disk.close("one");
     fs::remove_file(&filler).unwrap();
     disk.sync();
     let at = disk.open("one", 1).await.unwrap();
     assert_eq!(fs::read_to_string(at.join("kept")).unwrap(), TEXT);
     fs::write(at.join("again"), TEXT).unwrap();
-    cipher::close(&at).unwrap();
+    disk.close("one");
 }
 
 #[tokio::test]

@@ -100,6 +100,10 @@ impl Pair {
         Sender::new(self.home.points(), own, None)
     }
 
+    fn opened_at_home(&self) -> std::path::PathBuf {
+        cipher::data(&self.home.at(VOLUME))
+    }
+
     /// Makes a point of the volume as it is now.
     async fn point(&self, epoch: u64, sequence: u64) -> Point {
         let begun_at = Time(Timestamp::UNIX_EPOCH);
@@ -125,7 +129,7 @@ impl Pair {
     async fn read(&self, point: &Point, file: &str) -> Vec<u8> {
         let at = self.opened(point).await;
         let bytes = fs::read(at.join(file)).unwrap();
-        cipher::close(&at).unwrap();
+        self.abroad.close("tried");
         bytes
     }
 
@@ -181,7 +185,7 @@ fn confirmed(point: &Point) -> Sending {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_has_what_was_synced_and_takes_only_what_is_new() {
     let pair = Pair::new().await;
-    let (sender, open) = (pair.sender(), pair.home.at(VOLUME));
+    let (sender, open) = (pair.sender(), pair.opened_at_home());
     let big = noise(16 << 20);
     write(&open.join("big"), &big);
     let first = pair.point(1, 1).await;
@@ -207,7 +211,7 @@ async fn a_replica_has_what_was_synced_and_takes_only_what_is_new() {
     assert_eq!((pair.home.found(TEXT), pair.abroad.found(TEXT)), (0, 0));
     fs::write(pair.abroad.store.place("clear"), TEXT).unwrap();
     assert!(pair.abroad.found(TEXT) > 0);
-    cipher::close(&open).unwrap();
+    pair.home.close(VOLUME);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -252,7 +256,7 @@ async fn who_is_somebody_else_gets_and_gives_nothing() {
     }
     assert!(pair.points_abroad().is_empty());
     pair.send(&pair.sender(), pair.at, &state, &point).await.unwrap();
-    cipher::close(&pair.home.at(VOLUME)).unwrap();
+    pair.home.close(VOLUME);
 }
 
 /// Carries so many bytes to the other end, and then none.
@@ -287,7 +291,7 @@ async fn cutting(to: SocketAddr, after: Arc<AtomicU64>) -> SocketAddr {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_is_cut_goes_on_where_it_was() {
     let pair = Pair::new().await;
-    let (sender, open) = (pair.sender(), pair.home.at(VOLUME));
+    let (sender, open) = (pair.sender(), pair.opened_at_home());
     let big = noise(24 << 20);
     write(&open.join("big"), &big);
     let (point, state) = (pair.point(1, 1).await, Sending::default());
@@ -315,7 +319,7 @@ async fn a_stream_that_is_cut_goes_on_where_it_was() {
     assert!(sent > 4 << 20, "{sent}");
     let expected = fs::read(open.join("more")).unwrap();
     assert_eq!(pair.read(&next, "more").await, expected);
-    cipher::close(&open).unwrap();
+    pair.home.close(VOLUME);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -360,7 +364,7 @@ async fn a_right_that_is_over_is_refused_at_the_beginning_and_at_the_end() {
     let refused = pair.send(&sender, pair.at, &confirmed(&third), &fifth).await.unwrap_err();
     assert!(chain(&refused).contains("active"), "{}", chain(&refused));
     assert_eq!(pair.points_abroad(), [1, 3]);
-    cipher::close(&pair.home.at(VOLUME)).unwrap();
+    pair.home.close(VOLUME);
 }
 
 /// What `btrfs send` makes of a point.
@@ -431,13 +435,13 @@ async fn a_stream_that_was_changed_or_forged_touches_nothing() {
     pair.send(&pair.sender(), pair.at, &Sending::default(), &point).await.unwrap();
     let after = pair.abroad.subvolumes();
     assert_eq!(after.len(), before.len() + 1, "one point and nothing else: {after:?}");
-    cipher::close(&pair.home.at(VOLUME)).unwrap();
+    pair.home.close(VOLUME);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_more_is_sent_in_a_second_than_is_allowed_and_no_replica_is_taken_without_room() {
     let pair = Pair::new().await;
-    write(&pair.home.at(VOLUME).join("big"), &noise(8 << 20));
+    write(&pair.opened_at_home().join("big"), &noise(8 << 20));
     let point = pair.point(1, 1).await;
     let own = machine(&pair.authority, &pair.authority, pair.home.files(), &uri("home"));
     let slow = Sender::new(pair.home.points(), own, std::num::NonZeroU32::new(4 << 20));
@@ -452,5 +456,5 @@ async fn no_more_is_sent_in_a_second_than_is_allowed_and_no_replica_is_taken_wit
     let refused = pair.sender().send(order, &confirmed(&point), &next).await.unwrap_err();
     assert!(chain(&refused).contains("needs room"), "{}", chain(&refused));
     assert_eq!(pair.points_abroad(), [1]);
-    cipher::close(&pair.home.at(VOLUME)).unwrap();
+    pair.home.close(VOLUME);
 }

@@ -32,7 +32,15 @@ fn image(subvolume: &Path) -> PathBuf {
     subvolume.join(IMAGE)
 }
 
-/// Where the whole file system is mounted until its directory is encrypted and shown at `place`.
+/// What pods see of a volume that is open at a place.
+///
+/// The place itself is the root of the file system and no pod's: a kubelet does not ask for a volume to be closed as long as
+/// it finds what it shows to pods at another place as well.
+pub fn data(place: &Path) -> PathBuf {
+    place.join(DATA)
+}
+
+/// Where the file system is mounted until its directory is encrypted and it is shown at `place`.
 fn opening(place: &Path) -> PathBuf {
     let name = place.file_name().unwrap_or_default().to_string_lossy();
     place.with_file_name(format!(".{name}"))
@@ -67,7 +75,7 @@ pub fn grow_image(subvolume: &Path, size: u64) -> Result<(), Error> {
     extend(&image(subvolume), size)
 }
 
-/// Opens it at a place, where it may be open already.
+/// Opens it at a place, where it may be open already; what is in it is then in [`data`] of the place.
 pub async fn open(volume: &str, subvolume: &Path, key: &DataKey, place: &Path) -> Result<(), Error> {
     if is_open(place)? {
         return Ok(());
@@ -85,7 +93,7 @@ pub async fn open(volume: &str, subvolume: &Path, key: &DataKey, place: &Path) -
     // The device goes when its last mount goes, or now if there is none.
     let words = ["--detach".as_ref(), device.as_path()];
     let detached = run(&format!("let go of {}", device.display()), "losetup", words).await.map(drop);
-    let shown = ready.and(detached).and_then(|()| mounts::bind(&opening.join(DATA), place, false));
+    let shown = ready.and(detached).and_then(|()| mounts::bind(&opening, place, false));
     mounts::remove(&opening)?;
     shown
 }

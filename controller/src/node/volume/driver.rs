@@ -263,7 +263,7 @@ impl Driver {
             self.keep(header, &place, wrapped).await?;
             tracing::info!(volume, "volume opened");
         }
-        mounts::bind(&at, staging, false)
+        mounts::bind(&cipher::data(&at), staging, false)
     }
 
     /// The volume keeps its key as the site wraps it now.

@@ -1,0 +1,95 @@
+//! Command line of a node's controller.
+
+use std::net::{SocketAddr, SocketAddrV4};
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+
+use clap::Args;
+use yunting_controller::node;
+use yunting_controller::node::volume::replica::{self, tls::Machine};
+use yunting_plan::boundary::Link;
+use yunting_plan::vdc::cidr::Network;
+
+/// How a node's controller is started.
+#[derive(Args)]
+pub struct NodeArguments {
+    /// Name of the Node.
+    #[arg(long, env = "YUNTING_NODE")]
+    node: String,
+    /// Kubeconfig of the site's cluster for this node; each of its contexts is one API server.
+    #[arg(long)]
+    kubeconfig: PathBuf,
+    /// A link that leads to no pod: loopback, the way out, a tunnel. Every other link is a pod's or unknown.
+    #[arg(long = "outer", required = true, value_parser = Link::new)]
+    outer: Vec<Link>,
+    /// A network inside the cloud that no declared egress reaches into: pods, services and nodes of every site.
+    #[arg(long = "inside", required = true)]
+    inside: Vec<Network>,
+    /// A namespace of the platform, whose pods belong to no VDC.
+    #[arg(long = "platform", default_values = ["kube-system", "yunting-gateway", "yunting-system"])]
+    platform: Vec<String>,
+    /// An end besides pods and nodes that no VDC reaches unless it declares it, such as an API server or the metadata
+    /// service; the prober tries it.
+    #[arg(long = "beyond")]
+    beyond: Vec<SocketAddrV4>,
+    /// A directory of a btrfs file system for the ciphertext of volumes. Without it the node serves none. Needs
+    /// btrfs-progs, e2fsprogs, xfsprogs and losetup; CAP_SYS_RESOURCE besides lets volumes grow while they are in use.
+    #[arg(long)]
+    volumes: Option<PathBuf>,
+    /// Address where other nodes' points of volumes come in. Without it volumes are replicated neither to this node nor
+    /// from it.
+    #[arg(long, requires_all = ["volumes", "machine_cert", "machine_key", "machine_ca"])]
+    replicas: Option<SocketAddr>,
+    /// Certificate (PEM) of this machine, with `yunting://site/<site>/node/<node>` as its one URI: by it other nodes know
+    /// whose volumes it sends and receives. Read for every connection.
+    #[arg(long)]
+    machine_cert: Option<PathBuf>,
+    /// Its key (PEM).
+    #[arg(long)]
+    machine_key: Option<PathBuf>,
+    /// Certificate (PEM) of the authority of all machines.
+    #[arg(long)]
+    machine_ca: Option<PathBuf>,
+    /// Bytes in a second that all volumes together may send to other sites; without it as many as go.
+    #[arg(long)]
+    replica_rate: Option<NonZeroU32>,
+    /// The kubelet's root directory, where it looks for drivers.
+    #[arg(long, default_value = "/var/lib/kubelet")]
+    kubelet: PathBuf,
+    /// Where the CNI plugin asks.
+    #[arg(long, default_value = node::cni::SOCKET)]
+    socket: PathBuf,
+    /// Where the gate of protected pods is pinned: a directory on a BPF file system. Where it is on none, one is mounted
+    /// there, which has to outlive the process.
+    #[arg(long, default_value = "/sys/fs/bpf/yunting")]
+    gate_pins: PathBuf,
+    /// Address of /metrics, /healthz and /readyz.
+    #[arg(long, default_value = "127.0.0.1:9093")]
+    listen: SocketAddr,
+}
+
+impl NodeArguments {
+    /// As the library takes them.
+    pub fn options(self) -> node::Options {
+        let machine = self.machine_cert.zip(self.machine_key).zip(self.machine_ca);
+        let machine = machine.map(|((certificate, key), authority)| Machine { certificate, key, authority });
+        let bytes_per_second = self.replica_rate;
+        let replicas = self.replicas.zip(machine);
+        let replicas =
+            replicas.map(|(listen, machine)| replica::Options { machine, listen, bytes_per_second });
+        let kubelet = self.kubelet;
+        let volumes = self.volumes.map(|directory| node::volume::Options { directory, kubelet, replicas });
+        node::Options {
+            node: self.node,
+            kubeconfig: self.kubeconfig,
+            outer: self.outer,
+            inside: self.inside,
+            platform: self.platform,
+            beyond: self.beyond,
+            socket: self.socket,
+            volumes,
+            gate_pins: self.gate_pins,
+            listen: self.listen,
+        }
+    }
+}
