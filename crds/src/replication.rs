@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::common;
 
 /// Largest number that every reader of JSON keeps exactly.
-const EXACT: u64 = 1 << 53;
+pub const EXACT: u64 = 1 << 53;
 
 /// Under which right a point was made. The greater one is the newer; who has seen one takes nothing under a lesser.
 #[derive(KubeSchema, Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

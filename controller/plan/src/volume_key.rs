@@ -17,6 +17,8 @@ pub struct VdcKeys {
 pub enum Decision {
     /// It is answered.
     Nothing,
+    /// It is answered, and it is to be seen that this wrapped key still opens.
+    Prove(WrappedKey),
     /// No key, and why.
     Refuse(String),
     /// A new volume: a data key is made, wrapped, and sealed for who asked.
@@ -44,12 +46,13 @@ pub fn elsewhere(provider: KeyProvider) -> Option<&'static str> {
     }
 }
 
-/// Decides. `vdc` is what the site has for the VDC, or why it has nothing.
+/// Decides. `vdc` is what the site has for the VDC, or why it has nothing; `prove` that it is time to see whether keys open.
 pub fn decide(
     generation: Option<i64>,
     spec: &VolumeKeySpec,
     status: Option<&VolumeKeyStatus>,
     vdc: Result<VdcKeys, &str>,
+    prove: bool,
 ) -> Decision {
     let vdc = match vdc {
         Ok(vdc) => vdc,
@@ -68,7 +71,7 @@ pub fn decide(
         s.observed_generation == generation && s.recipient == spec.recipient && s.refused.is_none()
     });
     if said && current && answered.is_some() {
-        return Decision::Nothing;
+        return if prove { Decision::Prove(wrapped.clone()) } else { Decision::Nothing };
     }
     let rewrap = origin.is_some() || !newest(wrapped);
     Decision::Open { wrapped: wrapped.clone(), origin: origin.cloned(), rewrap }
@@ -131,6 +134,15 @@ pub fn oldest<'a>(specs: impl IntoIterator<Item = &'a VolumeKeySpec>, newest: u3
 mod tests {
     use super::*;
 
+    fn decide(
+        generation: Option<i64>,
+        spec: &VolumeKeySpec,
+        status: Option<&VolumeKeyStatus>,
+        vdc: Result<VdcKeys, &str>,
+    ) -> Decision {
+        super::decide(generation, spec, status, vdc, false)
+    }
+
     fn wrapped(generation: u32) -> WrappedKey {
         WrappedKey { kek: "0123456789abcdef".to_owned(), generation, data: "AAAA".to_owned() }
     }
@@ -169,6 +181,16 @@ mod tests {
         );
         let refused = Err("the VDC is not at this site");
         assert!(matches!(decide(Some(1), &asked, None, refused), Decision::Refuse(_)));
+    }
+
+    #[test]
+    fn it_is_seen_now_and_then_that_a_key_opens() {
+        let (asked, said) = (spec(Some(wrapped(2)), None), answer(1, Some(wrapped(2)), None));
+        let proved = |status| super::decide(Some(1), &asked, Some(status), KEYS, true);
+        assert_eq!(proved(&said), Decision::Prove(wrapped(2)));
+        // One that did not open is opened again at every look.
+        let refused = VolumeKeyStatus { refused: Some("it does not open".to_owned()), ..said.clone() };
+        assert!(matches!(proved(&refused), Decision::Open { .. }));
     }
 
     #[test]

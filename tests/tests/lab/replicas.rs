@@ -11,7 +11,7 @@ use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 use yunting_crds::conditions::{State, state_of};
 use yunting_crds::{VirtualDataCenter, VolumeKey, VolumeReplica, VolumeReplication};
-use yunting_lab::site::parts::REPLICA_PORT;
+use yunting_lab::site::parts::{NODE_CONTROLLER, REPLICA_PORT};
 
 use super::fixture::{PATIENCE, World, gone, namespace_of, until};
 use super::provision::BUREAU;
@@ -71,10 +71,26 @@ fn goes_on(world: &World, database: &Database, replica: &Replica) -> anyhow::Res
     let told = world.runtime.block_on(replica.behind());
     world.lab(&["heal", ABROAD])?;
     told.context("a cut is told")?;
-    let (before, now) = (rows()?, database.run(world, SITE, "date +%s")?.parse()?);
+    let now = || -> anyhow::Result<Timestamp> {
+        Ok(Timestamp::from_second(database.run(world, SITE, "date +%s")?.parse()?)?)
+    };
+    let since = now()?;
     world.runtime.block_on(async {
         replica.both_ready().await.context("after a cut")?;
-        replica.confirmed_since(Timestamp::from_second(now)?).await.context("a point after the rows")?;
+        replica.confirmed_since(since).await.context("a point after the cut")
+    })?;
+    // Both ends anew; whatever they were at goes on.
+    for site in [ABROAD, SITE] {
+        world.lab(&["kill", site, NODE_CONTROLLER])?;
+    }
+    let since = now()?;
+    world.runtime.block_on(replica.confirmed_since(since)).context("a point after both ends were killed")?;
+    // The final point is one of a closed volume: not as long as its pod runs.
+    world.runtime.block_on(replica.mode("Final", "it is closed: stop its pods"))?;
+    world.runtime.block_on(replica.mode("Continuous", "new enough"))?;
+    let (before, since) = (rows()?, now()?);
+    world.runtime.block_on(async {
+        replica.confirmed_since(since).await.context("a point after the rows")?;
         replica.activate().await
     })?;
     Ok(before)
@@ -155,6 +171,17 @@ impl Replica {
         .await?;
         println!("cut: {}", told.status.map(|s| s.conditions[0].message.clone()).unwrap_or_default());
         Ok(())
+    }
+
+    /// Asks for another mode, and waits for what is said of it.
+    async fn mode(&self, mode: &str, words: &str) -> anyhow::Result<()> {
+        let asked = json!({"spec": {"mode": mode}});
+        self.sent().patch(&self.name, &PatchParams::default(), &Patch::Merge(&asked)).await?;
+        let said = |r: &VolumeReplication| {
+            let conditions = r.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or_default();
+            conditions.iter().any(|c| c.message.contains(words))
+        };
+        until(self.sent(), &self.name, PATIENCE, said).await.context(words.to_owned()).map(drop)
     }
 
     async fn confirmed_since(&self, moment: Timestamp) -> anyhow::Result<()> {

@@ -18,7 +18,7 @@ use serde_json::json;
 use yunting_crds::{VirtualDataCenter, VolumeKey};
 use yunting_lab::site::parts::NODE_CONTROLLER;
 
-use super::fixture::{PATIENCE, World, namespace_of, seen, until};
+use super::fixture::{PATIENCE, World, gone, namespace_of, seen, until};
 use super::provision::BUREAU;
 
 pub(super) const SITE: &str = "qiaocheng";
@@ -232,6 +232,8 @@ pub fn shredded(world: &World) -> anyhow::Result<()> {
         let halls: Api<yunting_crds::Hall> = Api::namespaced(world.hub.clone(), &namespace);
         halls.delete(HALL, &DeleteParams::default()).await?;
         world.end_vdc(&namespace, "cloud").await?;
+        // Closed by its node, and removed.
+        gone(Api::<PersistentVolume>::all(world.site(site).await?), &volume, PATIENCE).await?;
         anyhow::Ok(uid)
     })?;
     // No key is left at the site, and the copy shows neither the content nor the name.

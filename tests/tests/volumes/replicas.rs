@@ -82,16 +82,7 @@ impl Pair {
             state: ReplicaState::Receiving,
         };
         let spec = Arc::new(Mutex::new(spec));
-        let of = spec.clone();
-        let wanted = Box::new(move |name: &str| {
-            (name == REPLICA).then(|| of.lock().unwrap_or_else(PoisonError::into_inner).clone())
-        });
-        let receiver = Receiver::new(abroad.points(), abroad.store.clone(), wanted, Box::new(|_| ()));
-        let receiver = Arc::new(receiver);
-        let own = machine(&authority, &authority, abroad.files(), &uri("abroad"));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let at = listener.local_addr().unwrap();
-        tokio::spawn(service::serve_on(receiver.clone(), own, listener));
+        let (receiver, at) = serve(&abroad, &authority, &spec).await;
         Self { home, abroad, authority, receiver, spec, at }
     }
 
@@ -146,6 +137,25 @@ impl Pair {
         let known = self.abroad.points().replica(REPLICA).unwrap();
         known.map(|r| r.received.points.iter().map(|p| p.sequence).collect()).unwrap_or_default()
     }
+}
+
+/// The node of the replica, as a process that was just started.
+async fn serve(
+    abroad: &Disk,
+    authority: &Authority,
+    spec: &Arc<Mutex<VolumeReplicaSpec>>,
+) -> (Arc<Receiver>, SocketAddr) {
+    let of = spec.clone();
+    let wanted = Box::new(move |name: &str| {
+        (name == REPLICA).then(|| of.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    });
+    let receiver = Receiver::new(abroad.points(), abroad.store.clone(), wanted, Box::new(|_| ()));
+    let receiver = Arc::new(receiver);
+    let own = machine(authority, authority, abroad.files(), &uri("abroad"));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    tokio::spawn(service::serve_on(receiver.clone(), own, listener));
+    (receiver, at)
 }
 
 fn asked(at: SocketAddr) -> VolumeReplicationSpec {
@@ -300,8 +310,9 @@ async fn a_stream_that_is_cut_goes_on_where_it_was() {
     let cut = pair.send(&sender, wire, &state, &point).await.unwrap_err();
     println!("{}", chain(&cut));
     assert!(pair.points_abroad().is_empty(), "half a point");
-    left.store(u64::MAX, Ordering::SeqCst);
-    let sent = pair.send(&sender, wire, &state, &point).await.unwrap();
+    // Both ends anew: what has arrived is on the disk.
+    let (_, at) = serve(&pair.abroad, &pair.authority, &pair.spec).await;
+    let sent = pair.send(&pair.sender(), at, &state, &point).await.unwrap();
     assert!(sent > 12 << 20 && sent < 20 << 20, "{sent} bytes after 10 MiB had arrived of some 25");
     assert_eq!(pair.read(&point, "big").await, big);
     // What has arrived and is not how the stream begins is sent anew.
@@ -453,6 +464,9 @@ async fn no_more_is_sent_in_a_second_than_is_allowed_and_no_replica_is_taken_wit
     let spec = asked(pair.at);
     let next = pair.point(1, 2).await;
     let order = Order { name: NAME, spec: &spec, size: 1 << 40, sealed: "c2VhbGVk" };
+    // What a replica may come to hold is promised to nobody else.
+    let room = pair.abroad.store.room().unwrap();
+    assert_eq!(room.snapshots, 2 * SIZE);
     let refused = pair.sender().send(order, &confirmed(&point), &next).await.unwrap_err();
     assert!(chain(&refused).contains("needs room"), "{}", chain(&refused));
     assert_eq!(pair.points_abroad(), [1]);

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 
 use super::error::Error;
 use super::header::Header;
+use super::replica::disk::Disk;
 use super::tool::run;
 
 /// The program for subvolumes.
@@ -143,7 +144,19 @@ impl Store {
         let disk = self.disk()?;
         let promised = self.all()?.iter().fold(0, |sum: u64, h| sum.saturating_add(h.size));
         let snapshots = self.snapshots()?.iter().fold(0, |sum: u64, h| sum.saturating_add(h.size));
+        let snapshots = snapshots.saturating_add(self.replicas()?);
         Ok(Room { total: disk.f_blocks.saturating_mul(disk.f_frsize), promised, snapshots })
+    }
+
+    /// Bytes that replicas may come to hold: what is kept, and what arrives.
+    fn replicas(&self) -> Result<u64, Error> {
+        let directory = self.root.join(REPLICAS);
+        let Ok(all) = names(&directory) else { return Ok(0) };
+        let disk = Disk::open(&self.root)?;
+        all.iter().try_fold(0, |sum: u64, name| {
+            let size = disk.replica(name)?.map_or(0, |r| r.size);
+            Ok(sum.saturating_add(size.saturating_mul(2)))
+        })
     }
 
     fn disk(&self) -> Result<StatVfs, Error> {

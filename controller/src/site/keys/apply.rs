@@ -25,11 +25,16 @@ const MANAGER: &str = "yunting/site-keys";
 pub(super) async fn apply(world: &World, asked: &Arc<VolumeKey>, decision: Decision) -> Result<(), Error> {
     let place = Place { vdc: asked.spec.vdc.clone(), volume: asked.name_any() };
     let status = match (decision, &world.ends.keys.embedded) {
-        (Decision::Nothing, _) | (Decision::Make | Decision::TakeOver(_) | Decision::Open { .. }, None) => {
+        (Decision::Nothing, _)
+        | (Decision::Make | Decision::Prove(_) | Decision::TakeOver(_) | Decision::Open { .. }, None) => {
             return Ok(());
         }
         (Decision::Refuse(why), _) => refused(asked, &why),
         (Decision::Make, Some(store)) => told(asked, make(store, &place, &asked.spec).await)?,
+        (Decision::Prove(wrapped), Some(store)) => match store.unwrap(&place, &wrapped).await {
+            Ok(_) => return Ok(()),
+            Err(error) => told(asked, Err(error))?,
+        },
         (Decision::TakeOver(sealed), Some(store)) => {
             told(asked, take_over(store, world.ends.keys.custody.as_ref(), &place, &sealed).await)?
         }

@@ -5,10 +5,13 @@
 mod apply;
 mod seal;
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use kube::ResourceExt;
+use tokio::time::Instant;
 use yunting_crds::names::SliceKind;
 use yunting_plan::vdc::Uid;
 use yunting_plan::volume_key::{VdcKeys, decide, elsewhere, oldest};
@@ -25,6 +28,8 @@ use crate::writer;
 
 /// How often it is looked whether a key has become old, while a VDC has volumes.
 const AGE: Duration = Duration::from_hours(1);
+/// How often it is seen that the keys of a VDC's volumes and replicas open.
+const PROOF: Duration = Duration::from_mins(5);
 
 /// What the site keeps and opens keys with.
 pub(super) struct Store {
@@ -34,6 +39,8 @@ pub(super) struct Store {
     pub(super) custody: Option<Custody>,
     /// Who says which key is which site's.
     pub(super) machines: Option<Machines>,
+    /// When keys of a VDC were last seen to open.
+    proved: Mutex<BTreeMap<String, Instant>>,
 }
 
 impl Store {
@@ -47,7 +54,19 @@ impl Store {
             embedded: embedded.transpose()?,
             custody: options.custody_key.as_deref().map(Custody::read).transpose()?,
             machines: options.machine_ca.as_deref().map(Machines::read).transpose()?,
+            proved: Mutex::default(),
         })
+    }
+
+    fn proof_is_due(&self, vdc: &str) -> bool {
+        let proved = self.proved.lock().unwrap_or_else(PoisonError::into_inner);
+        proved.get(vdc).is_none_or(|at| at.elapsed() >= PROOF)
+    }
+
+    fn proved(&self, vdc: &str) {
+        let mut proved = self.proved.lock().unwrap_or_else(PoisonError::into_inner);
+        proved.retain(|other, at| other == vdc || at.elapsed() < AGE);
+        proved.insert(vdc.to_owned(), Instant::now());
     }
 }
 
@@ -86,10 +105,10 @@ pub(super) async fn reconcile(world: &World, name: &Name) -> Result<Next, Error>
         return Ok(Next::Wait);
     }
     let vdc = keys(world, &name.0).await;
-    let mut first = Ok(());
+    let (mut first, prove) = (Ok(()), world.ends.keys.proof_is_due(&name.0));
     for volume in &asked {
         let vdc = vdc.as_ref().copied().map_err(String::as_str);
-        let decision = decide(volume.metadata.generation, &volume.spec, volume.status.as_ref(), vdc);
+        let decision = decide(volume.metadata.generation, &volume.spec, volume.status.as_ref(), vdc, prove);
         // One that cannot be answered keeps no other waiting.
         let done = apply::apply(world, volume, decision).await;
         first = first.and(done);
@@ -99,12 +118,15 @@ pub(super) async fn reconcile(world: &World, name: &Name) -> Result<Next, Error>
         first = first.and(seal::seal(world, replication, vdc).await);
     }
     first?;
+    if prove {
+        world.ends.keys.proved(&name.0);
+    }
     if let (Ok(vdc), Some(store)) = (vdc, &world.ends.keys.embedded)
         && let Some(oldest) = oldest(asked.iter().map(|v| &v.spec), vdc.generation)
     {
         store.forget(&name.0, oldest).await?;
     }
-    Ok(Next::After(AGE))
+    Ok(Next::After(AGE.min(PROOF)))
 }
 
 /// What the site has for the VDC, or why it has nothing.

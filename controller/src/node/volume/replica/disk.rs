@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::statvfs;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use yunting_crds::replication::{Point, Remote};
@@ -94,6 +95,10 @@ impl Disk {
     pub async fn make(&self, volume: &Path, replication: &str, name: &str) -> Result<String, Error> {
         let directory = self.of(replication);
         fs::create_dir_all(&directory).map_err(Error::file("make", &directory))?;
+        if full(&directory)? {
+            let text = "no point is made while less than a twentieth of the volume disk is free: what it keeps would take the room of volumes";
+            return Err(Error::NoRoom(text.to_owned()));
+        }
         let place = directory.join(name);
         clear(&place).await?;
         let what = format!("make a point of {}", volume.display());
@@ -249,6 +254,12 @@ pub async fn identity(subvolume: &Path) -> Result<Identity, Error> {
     }
     let received = if received == "-" { "" } else { received };
     Ok(Identity { own: own.to_owned(), received: received.to_owned() })
+}
+
+/// Whether less than a twentieth of the disk is free, which btrfs needs to work and volumes to be written.
+pub(super) fn full(place: &Path) -> Result<bool, Error> {
+    let seen = statvfs(place).map_err(|e| Error::file("look at", place)(e.into()))?;
+    Ok(seen.f_bavail < seen.f_blocks / 20)
 }
 
 /// Removes all subvolumes in a directory but those of these names.

@@ -7,7 +7,6 @@ use std::io::{BufReader, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rustix::fs::statvfs;
 use sha2::{Digest, Sha256};
 use tokio::sync::OwnedMutexGuard;
 use yunting_crds::VolumeReplicaSpec;
@@ -19,8 +18,11 @@ use super::super::error::Error;
 use super::super::locks::Locks;
 use super::super::store::{Store, name};
 use super::check::{Promised, check};
-use super::disk::{Disk, Replica, StreamOf, identity};
+use super::disk::{Disk, Replica, StreamOf, full, identity};
 use super::stream::receive;
+
+/// Bytes by which a stream may be longer than what its volume may hold: what it says besides, and an eighth.
+const BESIDES: u64 = 64 << 20;
 
 /// What is wanted of a replica, by its name.
 pub type Wanted = Box<dyn Fn(&str) -> Option<VolumeReplicaSpec> + Send + Sync>;
@@ -82,6 +84,7 @@ pub struct Intake<'a> {
     of: StreamOf,
     file: File,
     length: u64,
+    longest: u64,
     hash: Sha256,
     /// Nobody else sends to the replica meanwhile.
     _turn: OwnedMutexGuard<()>,
@@ -179,7 +182,8 @@ impl Receiver {
         if agreed.as_ref() != Some(&of) {
             return Err(Error::NotNow(format!("that point of {replica} was not agreed on: offer it again")));
         }
-        self.admitted(&spec, replica, &of)?;
+        let size = self.admitted(&spec, replica, &of)?.size;
+        let longest = size.saturating_add(size / 8).saturating_add(BESIDES);
         let place = self.disk.stream(replica);
         let (arrived, hash) = hashed(place.clone()).await?;
         let (length, hash) = match offset {
@@ -198,7 +202,7 @@ impl Receiver {
         };
         let file = open().map_err(Error::file("open", &place))?;
         let (name, peer) = (replica.to_owned(), peer.to_owned());
-        Ok(Intake { receiver: self, name, peer, of, file, length, hash, _turn: turn })
+        Ok(Intake { receiver: self, name, peer, of, file, length, longest, hash, _turn: turn })
     }
 
     /// What is known of the replica, if the point is still to be taken as it is sent.
@@ -217,24 +221,29 @@ impl Intake<'_> {
     /// Takes the next bytes.
     pub fn take(&mut self, bytes: &[u8]) -> Result<(), Error> {
         let place = self.receiver.disk.stream(&self.name);
-        let seen = statvfs(&place).map_err(|e| Error::file("look at", &place)(e.into()))?;
-        // btrfs needs some to work, and volumes to be written.
-        if seen.f_bavail < seen.f_blocks / 20 {
+        if full(&place)? {
             self.receiver.disk.end_stream(&self.name)?;
             return Err(Error::NoRoom(format!(
                 "the volume disk is full; what has arrived of {} is given up",
                 self.name
             )));
         }
+        self.length += bytes.len() as u64;
+        if self.length > self.longest {
+            self.receiver.disk.end_stream(&self.name)?;
+            return Err(Error::Damaged(format!(
+                "a point of {} is longer than a volume of its size can be; what has arrived is given up",
+                self.name
+            )));
+        }
         self.file.write_all(bytes).map_err(Error::file("write", place))?;
         self.hash.update(bytes);
-        self.length += bytes.len() as u64;
         Ok(())
     }
 
     /// All has come: makes the point of it. What is not what was sent, or not what was agreed on, is given up.
     pub async fn end(self, length: u64, digest: &[u8]) -> Result<(), Error> {
-        let Self { receiver, name, peer, of, file, length: arrived, hash, _turn } = self;
+        let Self { receiver, name, peer, of, file, length: arrived, longest: _, hash, _turn } = self;
         let place = receiver.disk.stream(&name);
         file.sync_all().map_err(Error::file("sync", &place))?;
         drop(file);

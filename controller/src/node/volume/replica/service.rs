@@ -18,7 +18,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server;
 use tonic::transport::server::Connected;
 use tonic::{Request, Response, Status, Streaming};
-use yunting_crds::replication::{Point, Token};
+use yunting_crds::replication::{EXACT, Point, Token};
 use yunting_replication::v1;
 use yunting_replication::v1::part::Part as Piece;
 use yunting_replication::v1::replication_server::{Replication, ReplicationServer};
@@ -196,6 +196,9 @@ fn point(point: Option<v1::Point>) -> Result<Point, Status> {
     let begun_at = begun_at.parse().map_err(|_| Status::invalid_argument("point.begun_at is no time"))?;
     if uuid.len() != 36 || !uuid.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-') {
         return Err(Status::invalid_argument("point.uuid is no uuid"));
+    }
+    if [generation, epoch, sequence].iter().any(|number| *number > EXACT) {
+        return Err(Status::invalid_argument("a number of the point is larger than any that is used"));
     }
     Ok(Point { token: Token { generation, epoch }, sequence, uuid, begun_at: Time(begun_at), closed })
 }

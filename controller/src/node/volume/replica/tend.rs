@@ -4,7 +4,7 @@
 use kube::ResourceExt;
 use serde_json::json;
 use yunting_crds::VolumeReplica;
-use yunting_crds::conditions::{KEY_READY, READY, State, Statement, conditions, reason, say};
+use yunting_crds::conditions::{KEY_READY, READY, State, Statement, conditions, reason, say, state_of};
 use yunting_crds::replication::Point;
 use yunting_crds::volume_replica::{ReplicaState, VolumeReplicaStatus};
 
@@ -155,7 +155,9 @@ pub(super) async fn follow_keys(world: &World, waker: &Waker<String>) {
         for asked in world.driver.keys.all() {
             let status = asked.status.as_ref();
             let told = status.is_some_and(|s| s.refused.is_some() || s.wrapped != asked.spec.wrapped);
-            if told && world.replicas.get_cluster(&asked.name_any()).is_some() {
+            let Some(replica) = world.replicas.get_cluster(&asked.name_any()) else { continue };
+            let said = replica.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or_default();
+            if told || state_of(said, KEY_READY) != State::True {
                 waker.wake(asked.name_any());
             }
         }
