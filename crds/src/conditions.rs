@@ -82,6 +82,8 @@ pub mod reason {
     pub const REPLICATION_MISSING: &str = "ReplicationMissing";
     /// The newest point at the other site is older than the objective.
     pub const REPLICATION_BEHIND: &str = "ReplicationBehind";
+    /// The other site goes on with a volume of its own.
+    pub const DIVERGENT: &str = "Divergent";
     /// No key is given, or it does not open.
     pub const KEY_REFUSED: &str = "KeyRefused";
     /// One site only was asked for.

@@ -62,6 +62,16 @@ pub struct VolumeReplicationSpec {
     pub mode: ReplicationMode,
 }
 
+/// How far a volume has gone on beside its replica.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Divergent {
+    /// The last point that was refused. It is kept.
+    pub point: Point,
+    /// Bytes in which it differs from `status.confirmed`: a stream of what differs has so many.
+    pub bytes: i64,
+}
+
 /// What of a volume is sent.
 #[derive(schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ReplicationMode {
@@ -90,6 +100,10 @@ pub struct VolumeReplicationStatus {
     /// Bytes that were sent for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sent_bytes: Option<i64>,
+    /// What this volume has written that the other end will not take any more: that end is a volume of its own, or has seen
+    /// a higher token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub divergent: Option<Divergent>,
     /// The volume's data key, sealed to the custody key of the site that receives (HPKE P-256, HKDF-SHA256, AES-256-GCM).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "replication::sealed")]

@@ -209,7 +209,16 @@ impl Replica {
             let status = r.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or_default();
             status.iter().any(|c| c.type_ == "Ready" && c.message.contains("is active"))
         });
-        over.await.context("the old site is told").map(drop)
+        let over = over.await.context("the old site is told")?;
+        let status = over.status.unwrap_or_default();
+        let divergent = status.divergent.context("what diverged is not told")?;
+        println!(
+            "{} bytes since point {} are nowhere else",
+            divergent.bytes,
+            status.confirmed.map_or(0, |p| p.sequence)
+        );
+        ensure!(divergent.bytes > 0, "{divergent:?}");
+        Ok(())
     }
 
     /// Uses it at the other site as a bureau does; how many rows its database has.

@@ -76,7 +76,7 @@ impl Pair {
         let spec = VolumeReplicaSpec {
             node: "abroad-1".to_owned(),
             vdc: VDC.to_owned(),
-            from: remote("home", VOLUME),
+            from: remote("near", VOLUME),
             token: token(1),
             keep: 2,
             state: ReplicaState::Receiving,
@@ -87,7 +87,7 @@ impl Pair {
     }
 
     fn sender(&self) -> Sender {
-        let own = machine(&self.authority, &self.authority, self.home.files(), &uri("home"));
+        let own = machine(&self.authority, &self.authority, self.home.files(), &uri("near"));
         Sender::new(self.home.points(), own, None)
     }
 
@@ -160,7 +160,7 @@ async fn serve(
 
 fn asked(at: SocketAddr) -> VolumeReplicationSpec {
     VolumeReplicationSpec {
-        node: "home-1".to_owned(),
+        node: "near-1".to_owned(),
         vdc: VDC.to_owned(),
         volume: VOLUME.to_owned(),
         to: remote("abroad", REPLICA),
@@ -234,16 +234,16 @@ async fn who_is_somebody_else_gets_and_gives_nothing() {
         Sender::new(pair.home.points(), machine(signed, trusted, pair.home.files(), uri), None)
     };
     // Another node, and a node of another site, of the same authority.
-    for other in ["yunting://site/home/node/home-2", "yunting://site/other/node/home-1"] {
+    for other in ["yunting://site/near/node/near-2", "yunting://site/other/node/near-1"] {
         let refused = pair.send(&of(known, known, other), pair.at, &state, &point).await.unwrap_err();
         assert!(chain(&refused).contains("has no replica"), "{other}: {}", chain(&refused));
     }
     // One whose certificate is somebody else's word.
-    let refused = pair.send(&of(&foreign, known, &uri("home")), pair.at, &state, &point).await.unwrap_err();
+    let refused = pair.send(&of(&foreign, known, &uri("near")), pair.at, &state, &point).await.unwrap_err();
     println!("{}", chain(&refused));
     assert!(matches!(refused, Error::Connect { .. } | Error::Remote(_)), "{}", chain(&refused));
     // The other end is not who it should be, or of another authority.
-    let refused = pair.send(&of(known, &foreign, &uri("home")), pair.at, &state, &point).await.unwrap_err();
+    let refused = pair.send(&of(known, &foreign, &uri("near")), pair.at, &state, &point).await.unwrap_err();
     assert!(matches!(refused, Error::Connect { .. }), "{}", chain(&refused));
     let spec = VolumeReplicationSpec { to: remote("elsewhere", REPLICA), ..asked(pair.at) };
     let order = Order { name: NAME, spec: &spec, size: SIZE, sealed: "c2VhbGVk" };
@@ -261,7 +261,7 @@ async fn who_is_somebody_else_gets_and_gives_nothing() {
         sealed: String::new(),
     };
     for (volume, vdc) in [("pvc-other", VDC), (VOLUME, "bbbbbbbb-1111")] {
-        let refused = pair.receiver.offer(&uri("home"), offer(volume, vdc)).await.unwrap_err();
+        let refused = pair.receiver.offer(&uri("near"), offer(volume, vdc)).await.unwrap_err();
         assert!(matches!(refused, Error::Invalid(_)), "{refused}");
     }
     assert!(pair.points_abroad().is_empty());
@@ -350,12 +350,12 @@ async fn a_right_that_is_over_is_refused_at_the_beginning_and_at_the_end() {
         size: SIZE,
         sealed: "c2VhbGVk".to_owned(),
     };
-    let answer = pair.receiver.offer(&uri("home"), offer).await.unwrap();
+    let answer = pair.receiver.offer(&uri("near"), offer).await.unwrap();
     let Answer::Send { parent, arrived: 0, .. } = answer else { panic!("{answer:?}") };
     assert_eq!(parent, first.uuid);
     let stream = stream_of(&pair, &second, Some(&first));
     let of = StreamOf { point: second.clone(), parent };
-    let mut intake = pair.receiver.begin(&uri("home"), REPLICA, of, 0).await.unwrap();
+    let mut intake = pair.receiver.begin(&uri("near"), REPLICA, of, 0).await.unwrap();
     intake.take(&stream).unwrap();
     pair.spec.lock().unwrap().token = token(2);
     let refused = intake.end(stream.len() as u64, &sha256(&stream)).await.unwrap_err();
@@ -431,9 +431,9 @@ async fn a_stream_that_was_changed_or_forged_touches_nothing() {
         (whole[..middle].to_vec(), sha256(&whole[..middle])),
     ];
     for (bytes, digest) in tries {
-        let answer = pair.receiver.offer(&uri("home"), offer.clone()).await.unwrap();
+        let answer = pair.receiver.offer(&uri("near"), offer.clone()).await.unwrap();
         assert!(matches!(answer, Answer::Send { arrived: 0, .. }), "{answer:?}");
-        let mut intake = pair.receiver.begin(&uri("home"), REPLICA, of.clone(), 0).await.unwrap();
+        let mut intake = pair.receiver.begin(&uri("near"), REPLICA, of.clone(), 0).await.unwrap();
         intake.take(&bytes).unwrap();
         let refused = intake.end(bytes.len() as u64, &digest).await.unwrap_err();
         println!("{}", chain(&refused));
@@ -442,7 +442,7 @@ async fn a_stream_that_was_changed_or_forged_touches_nothing() {
     }
     // What was not agreed on is not taken at all.
     let other = StreamOf { parent: point.uuid.clone(), ..of.clone() };
-    assert!(pair.receiver.begin(&uri("home"), REPLICA, other, 0).await.is_err());
+    assert!(pair.receiver.begin(&uri("near"), REPLICA, other, 0).await.is_err());
     pair.send(&pair.sender(), pair.at, &Sending::default(), &point).await.unwrap();
     let after = pair.abroad.subvolumes();
     assert_eq!(after.len(), before.len() + 1, "one point and nothing else: {after:?}");
@@ -454,7 +454,7 @@ async fn no_more_is_sent_in_a_second_than_is_allowed_and_no_replica_is_taken_wit
     let pair = Pair::new().await;
     write(&pair.opened_at_home().join("big"), &noise(8 << 20));
     let point = pair.point(1, 1).await;
-    let own = machine(&pair.authority, &pair.authority, pair.home.files(), &uri("home"));
+    let own = machine(&pair.authority, &pair.authority, pair.home.files(), &uri("near"));
     let slow = Sender::new(pair.home.points(), own, std::num::NonZeroU32::new(4 << 20));
     let since = Instant::now();
     let sent = pair.send(&slow, pair.at, &Sending::default(), &point).await.unwrap();

@@ -75,8 +75,11 @@ pub enum Error {
         source: KeyError,
     },
     /// A point of another site is not taken.
-    #[error("the point is not taken")]
+    #[error(transparent)]
     Refused(#[from] Refusal),
+    /// The other end of a replication takes nothing of this volume any more.
+    #[error("the other end takes nothing more: {0}")]
+    Over(String),
     /// What came is not what was sent.
     #[error("{0}")]
     Damaged(String),
@@ -112,6 +115,9 @@ impl Error {
 impl From<tonic::Status> for Error {
     /// What the other end of a replication said, or why it said nothing.
     fn from(status: tonic::Status) -> Self {
+        if status.code() == tonic::Code::PermissionDenied {
+            return Self::Over(status.message().to_owned());
+        }
         let mut cause = std::error::Error::source(&status);
         let Some(mut last) = cause else { return Self::Remote(format!("refused: {}", status.message())) };
         while let Some(error) = cause {
@@ -140,7 +146,7 @@ impl Classified for Error {
             Self::NotNow(_) => "not-now",
             Self::NoRoom(_) => "no-room",
             Self::WrongKey(_) | Self::NoKey { .. } | Self::Key { .. } => "key",
-            Self::Refused(_) | Self::Remote(_) => "refused",
+            Self::Refused(_) | Self::Over(_) | Self::Remote(_) => "refused",
             Self::Connect { .. } | Self::Machine(_) => "connect",
             Self::Ask(error) => error.label(),
         }
@@ -155,10 +161,12 @@ impl From<Error> for tonic::Status {
             Error::Invalid(_) => Self::invalid_argument(text),
             Error::Missing(_) => Self::not_found(text),
             Error::Other(_) => Self::already_exists(text),
-            Error::NotNow(_) | Error::Refused(_) => Self::failed_precondition(text),
+            Error::Refused(_) => Self::permission_denied(text),
+            Error::NotNow(_) => Self::failed_precondition(text),
             Error::NoRoom(_) => Self::resource_exhausted(text),
             Error::NoKey { .. }
             | Error::Ask(_)
+            | Error::Over(_)
             | Error::Remote(_)
             | Error::Connect { .. }
             | Error::Machine(_) => Self::unavailable(text),

@@ -10,7 +10,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use yunting_crds::conditions::{READY, State, Statement, conditions, reason, say};
 use yunting_crds::replication::Point;
-use yunting_crds::volume_replication::{ReplicationMode, VolumeReplicationStatus};
+use yunting_crds::volume_replication::{Divergent, ReplicationMode, VolumeReplicationStatus};
 use yunting_crds::{VolumeReplica, VolumeReplication, VolumeReplicationSpec};
 use yunting_plan::replication::{Sending, Step, Wanted, next};
 
@@ -125,9 +125,16 @@ async fn reconcile(world: &World, name: &str) -> Result<Next, Error> {
     };
     let mut last = Last::default();
     let done = advance(world, &object, &mut last).await;
+    let before = object.status.as_ref().and_then(|s| s.divergent.clone());
+    last.divergent = match &done {
+        Ok(_) => None,
+        Err(Error::Over(_)) => divergent(world, name, before).await?,
+        Err(_) => before,
+    };
     let said = match &done {
         Ok(_) => None,
         Err(Error::NotNow(why)) => Some(say(READY, State::False, reason::IN_PROGRESS, why)),
+        Err(error @ Error::Over(_)) => Some(say(READY, State::False, reason::DIVERGENT, chain(error))),
         Err(error @ (Error::Missing(_) | Error::Invalid(_) | Error::Other(_))) => {
             Some(say(READY, State::False, reason::REFERENCE, chain(error)))
         }
@@ -143,10 +150,20 @@ async fn reconcile(world: &World, name: &str) -> Result<Next, Error> {
     }
 }
 
-/// What was sent in this pass.
+/// What was sent in this pass, and what is not taken any more.
 #[derive(Default)]
 struct Last {
     bytes: Option<u64>,
+    divergent: Option<Divergent>,
+}
+
+/// Told once for each point that is refused.
+async fn divergent(world: &World, name: &str, before: Option<Divergent>) -> Result<Option<Divergent>, Error> {
+    let state = world.disk.sending(name)?;
+    match before.filter(|d| Some(&d.point) == state.pending.as_ref()) {
+        Some(told) => Ok(Some(told)),
+        None => world.sender.divergent(name, &state).await,
+    }
 }
 
 /// Makes and sends until nothing is to be done now.
@@ -242,6 +259,7 @@ async fn status(
         confirmed: state.confirmed.clone(),
         confirmed_at: if newer { Some(now.clone()) } else { before.confirmed_at.clone() },
         sent_bytes: if newer { sent } else { before.sent_bytes },
+        divergent: last.divergent.clone(),
         conditions: conditions(&before.conditions, &[said], generation, &now),
         // The site's.
         sealed: before.sealed.clone(),

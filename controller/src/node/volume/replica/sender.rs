@@ -16,6 +16,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
 use yunting_crds::VolumeReplicationSpec;
 use yunting_crds::replication::Point;
+use yunting_crds::volume_replication::Divergent;
 use yunting_plan::replication::Sending;
 use yunting_replication::v1;
 use yunting_replication::v1::part::Part as Piece;
@@ -85,6 +86,14 @@ impl Sender {
             )));
         }
         Stream { sender: self, order, point, parent, answer: &answer }.send(&mut client).await
+    }
+
+    /// How far the pending point is from the one that the other end has, which takes nothing more.
+    pub async fn divergent(&self, name: &str, state: &Sending) -> Result<Option<Divergent>, Error> {
+        let (Some(point), Some(confirmed)) = (&state.pending, &state.confirmed) else { return Ok(None) };
+        let parent = self.disk.point(name, confirmed);
+        let bytes = Made::begin(&self.disk.point(name, point), Some(&parent))?.length().await?;
+        Ok(Some(Divergent { point: point.clone(), bytes: i64::try_from(bytes).unwrap_or(i64::MAX) }))
     }
 
     async fn connect(&self, spec: &VolumeReplicationSpec) -> Result<ReplicationClient<Channel>, Error> {

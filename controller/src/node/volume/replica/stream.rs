@@ -50,6 +50,17 @@ impl Made {
         Ok(filled)
     }
 
+    /// Reads it to its end; how many bytes it has.
+    pub async fn length(mut self) -> Result<u64, Error> {
+        let (mut length, mut part) = (0, vec![0; 1 << 18]);
+        loop {
+            match self.read(&mut part).await? {
+                0 => return self.end().await.map(|()| length),
+                read => length += read as u64,
+            }
+        }
+    }
+
     /// Whether it was made to its end: what was read of one that was not is worth nothing.
     pub async fn end(self) -> Result<(), Error> {
         let Self { child, out, what } = self;
