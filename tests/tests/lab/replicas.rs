@@ -79,6 +79,9 @@ fn goes_on(world: &World, database: &Database, replica: &Replica) -> anyhow::Res
         replica.both_ready().await.context("after a cut")?;
         replica.confirmed_since(since).await.context("a point after the cut")
     })?;
+    let counted = "exec 3<>/dev/tcp/127.0.0.1/9093; printf 'GET /metrics HTTP/1.0\r\n\r\n' >&3; \
+                   grep -q '^yunting_replication_oldest_point_timestamp_seconds [1-9]' <&3";
+    world.lab(&["exec", SITE, "--", "bash", "-ec", counted]).context("how far it is, is not counted")?;
     // Both ends anew; whatever they were at goes on.
     for site in [ABROAD, SITE] {
         world.lab(&["kill", site, NODE_CONTROLLER])?;

@@ -266,6 +266,13 @@ async fn who_is_somebody_else_gets_and_gives_nothing() {
     }
     assert!(pair.points_abroad().is_empty());
     pair.send(&pair.sender(), pair.at, &state, &point).await.unwrap();
+    // A replica of that name that was another volume's before: nothing of the two is mixed.
+    pair.spec.lock().unwrap().from = remote("near", "pvc-other");
+    let refused = pair.receiver.offer(&uri("near"), offer("pvc-other", VDC)).await.unwrap_err();
+    assert!(matches!(refused, Error::NotNow(_)), "{refused}");
+    pair.abroad.points().forget_replica(REPLICA).await.unwrap();
+    let answer = pair.receiver.offer(&uri("near"), offer("pvc-other", VDC)).await.unwrap();
+    assert!(matches!(answer, Answer::Send { arrived: 0, .. }), "{answer:?}");
     pair.home.close(VOLUME);
 }
 

@@ -49,6 +49,13 @@ pub struct Replica {
     pub received: Received,
 }
 
+impl Replica {
+    /// Whether it is what is asked for now. One that was deleted and made anew may be of another volume.
+    pub fn is_of(&self, vdc: &str, from: &Remote) -> bool {
+        self.vdc == vdc && self.from == *from
+    }
+}
+
 /// Which stream has arrived in part.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

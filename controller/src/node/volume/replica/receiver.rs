@@ -130,6 +130,11 @@ impl Receiver {
         let _turn = self.alone(&offer.replica).await;
         let _state = self.settled(&offer.replica).await;
         let before = self.disk.replica(&offer.replica)?;
+        if before.as_ref().is_some_and(|r| !r.is_of(&spec.vdc, &spec.from)) {
+            (self.changed)(&offer.replica);
+            let text = format!("what is left of another replica {} is being removed", offer.replica);
+            return Err(Error::NotNow(text));
+        }
         let kept = before.clone().map(|r| r.received).unwrap_or_default();
         let admission = admit(Self::floor(&spec), &kept, &offer.point, &offer.parents)?;
         self.has_room(&offer, before.as_ref())?;

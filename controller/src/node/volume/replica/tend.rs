@@ -20,6 +20,12 @@ use crate::writer::key_of;
 /// One pass over one `VolumeReplica`.
 pub(super) async fn reconcile(world: &World, name: &str) -> Result<Next, Error> {
     let Some(object) = world.replicas.get_cluster(name) else { return forget(world, name).await };
+    let before = world.disk.replica(name)?;
+    if before.is_some_and(|r| !r.is_of(&object.spec.vdc, &object.spec.from)) {
+        let _alone = world.receiver.alone(name).await;
+        let _turn = world.receiver.settled(name).await;
+        world.disk.forget_replica(name).await?;
+    }
     // Nothing arrives, and none of its points goes, meanwhile.
     let _turn = world.receiver.settled(name).await;
     let Some(mut replica) = world.disk.replica(name)? else {
