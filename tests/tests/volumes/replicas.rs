@@ -181,6 +181,11 @@ fn write(file: &Path, bytes: &[u8]) {
     fs::File::open(file).unwrap().sync_all().unwrap();
 }
 
+fn remove(point: &Path) {
+    let done = std::process::Command::new("btrfs").args(["-q", "subvolume", "delete"]).arg(point).status();
+    assert!(done.unwrap().success());
+}
+
 fn noise(bytes: usize) -> Vec<u8> {
     let mut all = vec![0; bytes];
     let mut file = fs::File::open("/dev/urandom").unwrap();
@@ -217,6 +222,17 @@ async fn a_replica_has_what_was_synced_and_takes_only_what_is_new() {
     println!("whole {whole}, some {some}, idle {idle} bytes");
     assert!(idle < 1 << 20, "{idle}");
     assert_eq!(pair.points_abroad(), [2, 3], "so many are kept");
+    // Points that somebody has removed, here or there, are sent whole.
+    remove(&pair.abroad.points().received(REPLICA, &third));
+    assert_eq!(pair.points_abroad(), [2]);
+    let fourth = pair.point(1, 4).await;
+    let again = pair.send(&sender, pair.at, &confirmed(&third), &fourth).await.unwrap();
+    assert!(again > whole, "{again}");
+    pair.home.points().keep_sending(NAME, &confirmed(&fourth)).await.unwrap();
+    assert!(pair.home.points().sending(NAME).unwrap().confirmed.is_some());
+    remove(&pair.home.points().point(NAME, &fourth));
+    assert_eq!(pair.home.points().sending(NAME).unwrap().confirmed, None);
+    assert_eq!(pair.read(&fourth, "second").await, expected);
     // Nothing in the clear on either disk, and the same look finds what is.
     assert_eq!((pair.home.found(TEXT), pair.abroad.found(TEXT)), (0, 0));
     fs::write(pair.abroad.store.place("clear"), TEXT).unwrap();

@@ -84,9 +84,12 @@ impl Disk {
         self.of(replication).join(point.name())
     }
 
-    /// What the sending end knows; nothing was sent where it does not say.
+    /// What the sending end knows; nothing was sent where it does not say. Points that somebody has removed are none: the
+    /// next one is sent whole.
     pub fn sending(&self, replication: &str) -> Result<Sending, Error> {
-        Ok(read(&self.of(replication).join(STATE))?.unwrap_or_default())
+        let known: Sending = read(&self.of(replication).join(STATE))?.unwrap_or_default();
+        let here = |point: &Point| self.point(replication, point).exists();
+        Ok(Sending { confirmed: known.confirmed.filter(here), pending: known.pending.filter(here), ..known })
     }
 
     /// Keeps it, and of the points those that it names.
@@ -135,9 +138,13 @@ impl Disk {
         self.root.join(REPLICAS).join(replica)
     }
 
-    /// What is known of a replica; nothing where nothing was offered yet.
+    /// What is known of a replica; nothing where nothing was offered yet. Points that somebody has removed are none.
     pub fn replica(&self, replica: &str) -> Result<Option<Replica>, Error> {
-        read(&self.replica_of(replica).join(STATE))
+        let mut known: Option<Replica> = read(&self.replica_of(replica).join(STATE))?;
+        if let Some(known) = &mut known {
+            known.received.points.retain(|point| self.received(replica, point).exists());
+        }
+        Ok(known)
     }
 
     /// Replicas that are here.
