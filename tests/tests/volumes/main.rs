@@ -2,6 +2,7 @@
 //! something is missing, wrong, full or was left in the middle. Each test has a disk of its own.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
+mod custody;
 mod disk;
 mod replicas;
 
