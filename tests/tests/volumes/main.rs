@@ -4,6 +4,7 @@
 
 mod custody;
 mod disk;
+mod pair;
 mod replicas;
 
 use std::fs;

@@ -27,7 +27,7 @@ pub struct Header {
     pub size: u64,
     /// Its data key, under a key of the VDC.
     pub wrapped: WrappedKey,
-    /// Volume or snapshot that it was made from.
+    /// Volume or snapshot that it was made from; of a replica that was activated, the uuid of its point at the sender.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::statvfs;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use tokio::task::block_in_place;
 use yunting_crds::replication::{Point, Remote};
 use yunting_crds::volume_key::WrappedKey;
 use yunting_plan::replication::{Received, Sending, surplus};
@@ -329,5 +330,6 @@ fn write<T: Serialize>(file: &Path, value: &T) -> Result<(), Error> {
         fs::rename(&fresh, file)?;
         file.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
     };
-    put().map_err(Error::file("write", file))
+    // A disk that is busy may take its time, in which others of this process go on.
+    block_in_place(put).map_err(Error::file("write", file))
 }

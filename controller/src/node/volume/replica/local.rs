@@ -43,18 +43,24 @@ impl Driver {
         let volume = name(volume)?;
         let _turn = self.locks.take(volume).await;
         let from = disk.received(volume, point);
+        let source = Some(point.uuid.clone());
         if let Some(header) = self.store.find(volume)? {
-            return whose(header, vdc);
+            return if header.source == source { whose(header, vdc) } else { Err(taken(volume)) };
         }
         let header = whose(Header::read(&from)?, vdc)?;
         let fresh = self.store.begin_from(volume, &from).await?;
-        let header = Header { volume: volume.to_owned(), wrapped: wrapped.clone(), source: None, ..header };
+        let header = Header { volume: volume.to_owned(), wrapped: wrapped.clone(), source, ..header };
         self.store.finish(fresh, &header).await?;
         let place = Place { vdc: vdc.to_owned(), volume: volume.to_owned() };
         self.keys.kept(&place, wrapped).await?;
         tracing::info!(volume, sequence = point.sequence, "replica activated");
         Ok(header)
     }
+}
+
+/// What is here under that name is not what the replica became.
+fn taken(volume: &str) -> Error {
+    Error::Other(format!("a volume {volume} is on this node already: give the replica another name"))
 }
 
 /// What came from another site says itself whose it is.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use tokio::sync::OwnedMutexGuard;
+use tokio::task::block_in_place;
 use yunting_crds::VolumeReplicaSpec;
 use yunting_crds::replication::Point;
 use yunting_crds::volume_replica::ReplicaState;
@@ -127,6 +128,12 @@ impl Receiver {
                 offer.replica, spec.from.volume, spec.vdc, offer.volume, offer.vdc
             )));
         }
+        if spec.state == ReplicaState::Receiving && self.store.find(&offer.replica)?.is_some() {
+            return Err(Error::Other(format!(
+                "a volume {} is on this node already: give the replica another name",
+                offer.replica
+            )));
+        }
         let _turn = self.alone(&offer.replica).await;
         let _state = self.settled(&offer.replica).await;
         let before = self.disk.replica(&offer.replica)?;
@@ -225,6 +232,11 @@ impl Receiver {
 impl Intake<'_> {
     /// Takes the next bytes.
     pub fn take(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        // A disk that is busy may take its time, in which others of this process go on.
+        block_in_place(|| self.keep(bytes))
+    }
+
+    fn keep(&mut self, bytes: &[u8]) -> Result<(), Error> {
         let place = self.receiver.disk.stream(&self.name);
         if full(&place)? {
             self.receiver.disk.end_stream(&self.name)?;
@@ -250,7 +262,7 @@ impl Intake<'_> {
     pub async fn end(self, length: u64, digest: &[u8]) -> Result<(), Error> {
         let Self { receiver, name, peer, of, file, length: arrived, longest: _, hash, _turn } = self;
         let place = receiver.disk.stream(&name);
-        file.sync_all().map_err(Error::file("sync", &place))?;
+        block_in_place(|| file.sync_all()).map_err(Error::file("sync", &place))?;
         drop(file);
         if arrived != length || hash.finalize().as_slice() != digest {
             receiver.disk.end_stream(&name)?;
