@@ -90,11 +90,6 @@ fn uuid(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "minLength": 36, "maxLength": 36, "pattern": "^[0-9a-f][0-9a-f-]*[0-9a-f]$"})
 }
 
-/// A data key that was sealed to a site's custody key, as base64.
-pub(crate) fn sealed(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "string", "minLength": 1, "maxLength": 400, "pattern": "^[A-Za-z0-9+/]+={0,2}$"})
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -97,6 +97,6 @@ pub struct VolumeKeyStatus {
 }
 
 /// Bytes as base64, a few hundred at most.
-fn base64(_: &mut SchemaGenerator) -> Schema {
+pub(crate) fn base64(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "minLength": 1, "maxLength": 400, "pattern": "^[A-Za-z0-9+/]+={0,2}$"})
 }

@@ -106,7 +106,7 @@ pub struct VolumeReplicationStatus {
     pub divergent: Option<Divergent>,
     /// The volume's data key, sealed to the custody key of the site that receives (HPKE P-256, HKDF-SHA256, AES-256-GCM).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "replication::sealed")]
+    #[schemars(schema_with = "crate::volume_key::base64")]
     pub sealed: Option<String>,
     /// SHA-256 of the certificate that it is sealed for, in hexadecimal.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,14 +1,14 @@
 //! What a volume says of itself, in a file beside its ciphertext, so that it goes wherever the ciphertext goes. Nothing in it
 //! is secret: the wrapped key opens with the VDC's key only.
 
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use yunting_crds::volume_key::WrappedKey;
 
 use super::error::Error;
+use super::json;
 
 /// File of the header in the subvolume.
 const FILE: &str = "volume.json";
@@ -50,15 +50,6 @@ impl Header {
 
     /// Writes it whole or not at all; it is on the disk when this returns.
     pub fn write(&self, subvolume: &Path) -> Result<(), Error> {
-        let (file, fresh) = (subvolume.join(FILE), subvolume.join("volume.json.new"));
-        let put = || {
-            let text = serde_json::to_vec_pretty(self)?;
-            let mut new = File::create(&fresh)?;
-            new.write_all(&text)?;
-            new.sync_all()?;
-            fs::rename(&fresh, &file)?;
-            File::open(subvolume)?.sync_all()
-        };
-        put().map_err(Error::file("write", &file))
+        json::write(&subvolume.join(FILE), self)
     }
 }

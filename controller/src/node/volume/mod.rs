@@ -9,6 +9,7 @@ mod csi;
 mod driver;
 pub mod error;
 pub mod header;
+mod json;
 mod keys;
 mod locks;
 mod mounts;

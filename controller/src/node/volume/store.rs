@@ -166,7 +166,7 @@ impl Store {
     /// Begins an empty volume.
     pub async fn begin(&self, volume: &str) -> Result<Fresh, Error> {
         let place = self.place(&format!("{FRESH}{volume}"));
-        self.clear(&place).await?;
+        clear(&place).await?;
         let words = ["subvolume", "create"].map(Path::new);
         run(&format!("make volume {volume}"), BTRFS, words.into_iter().chain([place.as_path()])).await?;
         Ok(Fresh { place, volume: volume.to_owned() })
@@ -175,7 +175,7 @@ impl Store {
     /// Begins a volume with what another subvolume holds.
     pub async fn begin_from(&self, volume: &str, source: &Path) -> Result<Fresh, Error> {
         let place = self.place(&format!("{FRESH}{volume}"));
-        self.clear(&place).await?;
+        clear(&place).await?;
         let words = ["subvolume", "snapshot"].map(Path::new);
         let what = format!("make volume {volume} from {}", source.display());
         run(&what, BTRFS, words.into_iter().chain([source, place.as_path()])).await?;
@@ -226,7 +226,7 @@ impl Store {
     }
 
     async fn clear_snapshot(&self, place: &Path) -> Result<(), Error> {
-        self.clear(&place.join(CONTENT)).await?;
+        clear(&place.join(CONTENT)).await?;
         match fs::remove_dir_all(place) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 Err(Error::file("remove", place)(error))
@@ -247,33 +247,24 @@ impl Store {
     /// Removes a volume. What is not there is removed.
     pub async fn remove(&self, volume: &str) -> Result<(), Error> {
         let (place, gone) = (self.place(volume), self.place(&format!("{GONE}{volume}")));
-        self.clear(&gone).await?;
+        clear(&gone).await?;
         if place.exists() {
             fs::rename(&place, &gone).map_err(Error::file("remove", &place))?;
             sync_directory(&self.volumes())?;
         }
-        self.clear(&gone).await
+        clear(&gone).await
     }
 
     /// Clears away what a process before this one did not finish.
     pub async fn tidy(&self) -> Result<(), Error> {
         for name in names(&self.volumes())?.iter().filter(|n| n.starts_with('.')) {
             tracing::info!(name, "a volume that was not finished is cleared away");
-            self.clear(&self.place(name)).await?;
+            clear(&self.place(name)).await?;
         }
         for name in names(&self.root.join(SNAPSHOTS))?.iter().filter(|n| n.starts_with('.')) {
             tracing::info!(name, "a snapshot that was not finished is cleared away");
             self.clear_snapshot(&self.snapshot_place(name)).await?;
         }
-        Ok(())
-    }
-
-    async fn clear(&self, place: &Path) -> Result<(), Error> {
-        if !place.exists() {
-            return Ok(());
-        }
-        let words = ["subvolume", "delete", "--commit-after"].map(Path::new);
-        run("remove a volume", BTRFS, words.into_iter().chain([place])).await?;
         Ok(())
     }
 
@@ -283,11 +274,22 @@ impl Store {
     }
 }
 
+/// Removes a subvolume. What is not there is removed.
+pub(super) async fn clear(place: &Path) -> Result<(), Error> {
+    if !place.exists() {
+        return Ok(());
+    }
+    let words = ["subvolume", "delete", "--commit-after"].map(Path::new);
+    let what = format!("remove {}", place.display());
+    run(&what, BTRFS, words.into_iter().chain([place])).await.map(drop)
+}
+
 fn sync_directory(directory: &Path) -> Result<(), Error> {
     File::open(directory).and_then(|d| d.sync_all()).map_err(Error::file("sync", directory))
 }
 
-fn names(directory: &Path) -> Result<Vec<String>, Error> {
+/// What is in a directory.
+pub(super) fn names(directory: &Path) -> Result<Vec<String>, Error> {
     let list = fs::read_dir(directory).map_err(Error::file("list", directory))?;
     Ok(list.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect())
 }

@@ -1,12 +1,10 @@
 //! Points on the disk: those that are sent, beside the volumes they are of, and those that were received. What each end
 //! knows of the other is in a file beside them; what that does not name is cleared away.
 
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::statvfs;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::task::block_in_place;
 use yunting_crds::replication::{Point, Remote};
@@ -14,7 +12,8 @@ use yunting_crds::volume_key::WrappedKey;
 use yunting_plan::replication::{Received, Sending, surplus};
 
 use super::super::error::Error;
-use super::super::store::{BTRFS, REPLICAS};
+use super::super::json;
+use super::super::store::{BTRFS, REPLICAS, clear, names};
 use super::super::tool::run;
 
 /// Directories.
@@ -88,7 +87,7 @@ impl Disk {
     /// What the sending end knows; nothing was sent where it does not say. Points that somebody has removed are none: the
     /// next one is sent whole.
     pub fn sending(&self, replication: &str) -> Result<Sending, Error> {
-        let known: Sending = read(&self.of(replication).join(STATE))?.unwrap_or_default();
+        let known: Sending = json::read(&self.of(replication).join(STATE))?.unwrap_or_default();
         let here = |point: &Point| self.point(replication, point).exists();
         Ok(Sending { confirmed: known.confirmed.filter(here), pending: known.pending.filter(here), ..known })
     }
@@ -141,7 +140,7 @@ impl Disk {
 
     /// What is known of a replica; nothing where nothing was offered yet. Points that somebody has removed are none.
     pub fn replica(&self, replica: &str) -> Result<Option<Replica>, Error> {
-        let mut known: Option<Replica> = read(&self.replica_of(replica).join(STATE))?;
+        let mut known: Option<Replica> = json::read(&self.replica_of(replica).join(STATE))?;
         if let Some(known) = &mut known {
             known.received.points.retain(|point| self.received(replica, point).exists());
         }
@@ -173,7 +172,7 @@ impl Disk {
 
     /// Which one has arrived in part.
     pub fn stream_of(&self, replica: &str) -> Result<Option<StreamOf>, Error> {
-        read(&self.replica_of(replica).join(STREAM_OF))
+        json::read(&self.replica_of(replica).join(STREAM_OF))
     }
 
     /// Another one arrives from now on: nothing of it is here.
@@ -288,14 +287,6 @@ async fn clear_others(directory: &Path, named: &[String]) -> Result<(), Error> {
     Ok(())
 }
 
-async fn clear(place: &Path) -> Result<(), Error> {
-    if !place.exists() {
-        return Ok(());
-    }
-    let words = ["subvolume", "delete", "--commit-after"].map(Path::new);
-    run("remove a point", BTRFS, words.into_iter().chain([place])).await.map(drop)
-}
-
 /// Removes a directory with the subvolumes and files in it. What is not there is removed.
 async fn remove(directory: &Path) -> Result<(), Error> {
     if !directory.exists() {
@@ -305,31 +296,7 @@ async fn remove(directory: &Path) -> Result<(), Error> {
     fs::remove_dir_all(directory).map_err(Error::file("remove", directory))
 }
 
-fn names(directory: &Path) -> Result<Vec<String>, Error> {
-    let list = fs::read_dir(directory).map_err(Error::file("list", directory))?;
-    Ok(list.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect())
-}
-
-fn read<T: DeserializeOwned>(file: &Path) -> Result<Option<T>, Error> {
-    match fs::read(file) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::file("read", file)(error)),
-        Ok(text) => serde_json::from_slice(&text)
-            .map(Some)
-            .map_err(|error| Error::file("understand", file)(std::io::Error::other(error))),
-    }
-}
-
-/// Whole or not at all; on the disk when this returns.
+/// A disk that is busy may take its time, in which others of this process go on.
 fn write<T: Serialize>(file: &Path, value: &T) -> Result<(), Error> {
-    let fresh = file.with_extension("new");
-    let put = || {
-        let mut new = File::create(&fresh)?;
-        new.write_all(&serde_json::to_vec_pretty(value)?)?;
-        new.sync_all()?;
-        fs::rename(&fresh, file)?;
-        file.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
-    };
-    // A disk that is busy may take its time, in which others of this process go on.
-    block_in_place(put).map_err(Error::file("write", file))
+    block_in_place(|| json::write(file, value))
 }
