@@ -50,7 +50,12 @@ pub(super) async fn reconcile(world: &World, name: &str) -> Result<Next, Error> 
     let how = how(&object, &replica, ready, &activated);
     let point = activated.as_ref().ok().cloned().flatten();
     let next = said(world, &object, Some(&replica), point, &[how, key_said]).await?;
-    activated.map(|_| next)
+    activated?;
+    match key {
+        // The site's word wakes us; what did not get that far is tried again.
+        Err(error) if !matches!(error, Error::NoKey { .. }) => Err(error),
+        _ => Ok(next),
+    }
 }
 
 /// Nobody asks for it any more. The volume that it became, if it did, stays.
