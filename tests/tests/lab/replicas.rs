@@ -82,6 +82,11 @@ fn goes_on(world: &World, database: &Database, replica: &Replica) -> anyhow::Res
     let counted = "exec 3<>/dev/tcp/127.0.0.1/9093; printf 'GET /metrics HTTP/1.0\r\n\r\n' >&3; \
                    grep -q '^yunting_replication_oldest_point_timestamp_seconds [1-9]' <&3";
     world.lab(&["exec", SITE, "--", "bash", "-ec", counted]).context("how far it is, is not counted")?;
+    // An end that answers nothing: it is told when the point is too old, not when somebody gives up waiting.
+    world.lab(&["pause", ABROAD, NODE_CONTROLLER])?;
+    let old = world.runtime.block_on(replica.said("ReplicationBehind"));
+    world.lab(&["resume", ABROAD, NODE_CONTROLLER])?;
+    old.context("a point that grows old is told")?;
     // Both ends anew; whatever they were at goes on.
     for site in [ABROAD, SITE] {
         world.lab(&["kill", site, NODE_CONTROLLER])?;
@@ -185,6 +190,15 @@ impl Replica {
             conditions.iter().any(|c| c.message.contains(words))
         };
         until(self.sent(), &self.name, PATIENCE, said).await.context(words.to_owned()).map(drop)
+    }
+
+    /// Waits for a reason of `Ready`.
+    async fn said(&self, reason: &str) -> anyhow::Result<()> {
+        let said = |r: &VolumeReplication| {
+            let conditions = r.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or_default();
+            conditions.iter().any(|c| c.type_ == "Ready" && c.reason == reason)
+        };
+        until(self.sent(), &self.name, PATIENCE, said).await.map(drop)
     }
 
     async fn confirmed_since(&self, moment: Timestamp) -> anyhow::Result<()> {

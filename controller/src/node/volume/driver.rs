@@ -142,7 +142,7 @@ impl Driver {
             )));
         }
         // Two that are made at once must not be promised the same room.
-        let _room = self.locks.take("").await;
+        let _room = self.store.promising().await;
         let left = self.store.room()?.left();
         if size > left {
             return Err(Error::NoRoom(format!(
@@ -193,7 +193,7 @@ impl Driver {
         let _turn = self.locks.take(volume).await;
         if self.store.find_snapshot(snapshot)?.is_none() {
             let header = self.header(volume)?;
-            let _room = self.locks.take("").await;
+            let _room = self.store.promising().await;
             // What it keeps counts once; a new volume counts twice.
             let left = self.store.room()?.left().saturating_mul(2);
             if header.size > left {
@@ -356,7 +356,7 @@ impl Driver {
                 "at least {least} bytes and at most {most:?} cannot be both"
             )));
         }
-        let _room = self.locks.take("").await;
+        let _room = self.store.promising().await;
         let (more, left) = (least - header.size, self.store.room()?.left());
         if more > left {
             return Err(Error::NoRoom(format!(

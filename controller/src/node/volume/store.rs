@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{StatVfs, statfs, statvfs};
 
 use jiff::Timestamp;
+use tokio::sync::{Mutex, MutexGuard};
 
 use super::error::Error;
 use super::header::Header;
@@ -33,6 +34,7 @@ const NAME: usize = 128;
 /// The disk.
 pub struct Store {
     root: PathBuf,
+    promise: Mutex<()>,
 }
 
 /// A volume that is being made.
@@ -87,7 +89,7 @@ impl Store {
         for directory in [VOLUMES, SNAPSHOTS].map(|d| root.join(d)) {
             fs::create_dir_all(&directory).map_err(Error::file("make", &directory))?;
         }
-        Ok(Self { root: root.to_owned() })
+        Ok(Self { root: root.to_owned(), promise: Mutex::default() })
     }
 
     fn volumes(&self) -> PathBuf {
@@ -137,6 +139,11 @@ impl Store {
     /// Headers of all snapshots, as of volumes.
     pub fn snapshots(&self) -> Result<Vec<Header>, Error> {
         headers(&self.root.join(SNAPSHOTS))
+    }
+
+    /// Waits until nobody else promises room: of two at once, both would be promised the same. Held until it is on the disk.
+    pub async fn promising(&self) -> MutexGuard<'_, ()> {
+        self.promise.lock().await
     }
 
     /// How much is promised of how much.

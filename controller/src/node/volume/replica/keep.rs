@@ -1,5 +1,6 @@
 //! What the node's `VolumeReplication`s ask for: points are made and sent, one after the other, and how far it is is said.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -124,7 +125,12 @@ async fn reconcile(world: &World, name: &str) -> Result<Next, Error> {
         return Ok(Next::Wait);
     };
     let mut last = Last::default();
-    let done = advance(world, &object, &mut last).await;
+    let done = tokio::select! {
+        done = advance(world, &object, &mut last) => done,
+        never = grow_old(world, name, &object) => match never {},
+    };
+    // What was said meanwhile is in it.
+    let object = world.outgoing.get_cluster(name).unwrap_or(object);
     let before = object.status.as_ref().and_then(|s| s.divergent.clone());
     last.divergent = match &done {
         Ok(_) => None,
@@ -143,10 +149,36 @@ async fn reconcile(world: &World, name: &str) -> Result<Next, Error> {
     // How far it is has another time now.
     let state = world.disk.sending(name)?;
     let said = said.unwrap_or_else(|| far(world, &object.spec, &state));
-    status(world, &object, &state, &last, said).await?;
-    match done {
-        Err(Error::NotNow(_)) => Ok(Next::After(CLOSED)),
-        other => other,
+    let told = status(world, &object, &state, &last, said).await;
+    match (done, told) {
+        (Err(Error::NotNow(_)), _) => Ok(Next::After(CLOSED)),
+        // Points go on while a server cannot be told; the next one is told with them.
+        (Ok(Next::After(rest)), Err(error)) => {
+            tracing::info!(replication = name, error = chain(&error), "how far it is, is not told yet");
+            Ok(Next::After(rest))
+        }
+        (done, told) => told.and(done),
+    }
+}
+
+/// Says it when the newest point of the other end becomes too old while the next one is on its way, however long that takes.
+async fn grow_old(world: &World, name: &str, object: &VolumeReplication) -> Infallible {
+    let rpo = Duration::from_secs(object.spec.rpo_seconds.into());
+    loop {
+        // What cannot be read is told by who sends.
+        let state = world.disk.sending(name).unwrap_or_default();
+        let age = age(world, state.confirmed.as_ref()).unwrap_or_default();
+        if state.confirmed.is_some() && age > rpo {
+            let now = world.outgoing.get_cluster(name);
+            let object = now.as_deref().unwrap_or(object);
+            let divergent = object.status.as_ref().and_then(|s| s.divergent.clone());
+            let (last, said) = (Last { bytes: None, divergent }, far(world, &object.spec, &state));
+            // A server that cannot be told stops nothing.
+            if let Err(error) = status(world, object, &state, &last, said).await {
+                tracing::info!(replication = name, error = chain(&error), "a point grows old, untold");
+            }
+        }
+        tokio::time::sleep(rpo.saturating_sub(age).max(CLOSED)).await;
     }
 }
 

@@ -144,6 +144,7 @@ impl Receiver {
         }
         let kept = before.clone().map(|r| r.received).unwrap_or_default();
         let admission = admit(Self::floor(&spec), &kept, &offer.point, &offer.parents)?;
+        let room = self.store.promising().await;
         self.has_room(&offer, before.as_ref())?;
         let mut replica = Replica {
             vdc: spec.vdc,
@@ -158,6 +159,7 @@ impl Receiver {
             self.disk.keep_replica(&offer.replica, &replica)?;
             (self.changed)(&offer.replica);
         }
+        drop(room);
         let Admission::Take(parent) = admission else { return Ok(Answer::Have) };
         let of = StreamOf { point: offer.point, parent: parent.unwrap_or_default() };
         if self.disk.stream_of(&offer.replica)?.as_ref() != Some(&of) {
