@@ -57,6 +57,9 @@ enum Role {
         /// `yunting://site/<site>/custody` as its one URI. Without it no replica at this site gets a key.
         #[arg(long)]
         custody_key: Option<PathBuf>,
+        /// That certificate (PEM). The hub passes it on to the sites whose volumes have replicas here.
+        #[arg(long, requires = "custody_key")]
+        custody_cert: Option<PathBuf>,
         /// Certificate (PEM) of the authority of all machines, by which custody certificates of other sites are verified.
         /// Without it no volume of this site can be replicated.
         #[arg(long)]
@@ -113,13 +116,23 @@ async fn run(role: Role) -> anyhow::Result<()> {
         Role::Hub { kubeconfig, identity, listen } => {
             hub::run(hub::Options { kubeconfig, identity, listen }).await
         }
-        Role::Site { site, hub_kubeconfig, site_kubeconfig, keys, custody_key, machine_ca, listen } => {
+        Role::Site {
+            site,
+            hub_kubeconfig,
+            site_kubeconfig,
+            keys,
+            custody_key,
+            custody_cert,
+            machine_ca,
+            listen,
+        } => {
             let options = site::Options {
                 site,
                 hub_kubeconfig,
                 site_kubeconfig,
                 keys,
                 custody_key,
+                custody_cert,
                 machine_ca,
                 listen,
             };

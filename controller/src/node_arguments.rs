@@ -40,6 +40,9 @@ pub struct NodeArguments {
     /// from it.
     #[arg(long, requires_all = ["volumes", "machine_cert", "machine_key", "machine_ca"])]
     replicas: Option<SocketAddr>,
+    /// Where nodes of other sites reach that address, `<host or address>:<port>`, if it is not the same.
+    #[arg(long, requires = "replicas")]
+    replica_address: Option<String>,
     /// Certificate (PEM) of this machine, with `yunting://site/<site>/node/<node>` as its one URI: by it other nodes know
     /// whose volumes it sends and receives. Read for every connection.
     #[arg(long)]
@@ -75,8 +78,11 @@ impl NodeArguments {
         let machine = machine.map(|((certificate, key), authority)| Machine { certificate, key, authority });
         let bytes_per_second = self.replica_rate;
         let replicas = self.replicas.zip(machine);
-        let replicas =
-            replicas.map(|(listen, machine)| replica::Options { machine, listen, bytes_per_second });
+        let address = self.replica_address;
+        let replicas = replicas.map(|(listen, machine)| {
+            let address = address.unwrap_or_else(|| listen.to_string());
+            replica::Options { machine, listen, address, bytes_per_second }
+        });
         let kubelet = self.kubelet;
         let volumes = self.volumes.map(|directory| node::volume::Options { directory, kubelet, replicas });
         node::Options {

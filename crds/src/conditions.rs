@@ -33,6 +33,8 @@ pub const GONE: &str = "Gone";
 pub const PLACED: &str = "Placed";
 /// A probe through the front door was answered.
 pub const REACHABLE: &str = "Reachable";
+/// Each of a hall's volumes has a replica at another site that could be activated, within the objective.
+pub const REPLICATED: &str = "Replicated";
 /// The loss of the active site loses nothing.
 pub const PROTECTED: &str = "Protected";
 /// A site's beat is fresh.

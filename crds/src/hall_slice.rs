@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::common::{self, Desired, SliceSource};
 use crate::hall::{AvailabilityClass, Component, HallRole, Portal};
+use crate::hall_volume::{HallVolume, ReplicaState, WantedCopies, WantedReplica};
 
 /// What one site has to run of one hall.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +61,16 @@ pub struct HallSliceSpec {
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub secrets: Vec<SliceSecret>,
+    /// Volumes of another site of which replicas are kept here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub replicas: Vec<WantedReplica>,
+    /// Sites that get points of the volumes that are here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub copies: Vec<WantedCopies>,
 }
 
 /// The VDC that a hall runs in.
@@ -106,7 +117,7 @@ pub struct HallSliceStatus {
     /// Generation of the slice the status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`, `Protected`, `Gone`.
+    /// `Ready`, `Reachable`, `Gone`.
     #[serde(default)]
     #[schemars(schema_with = "common::conditions")]
     pub conditions: Vec<Condition>,
@@ -119,6 +130,21 @@ pub struct HallSliceStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 15))]
     pub route: Option<String>,
+    /// Volumes of the hall's components that are here. Absent: the site cannot say, and nothing follows from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub volumes: Option<Vec<HallVolume>>,
+    /// Each of `spec.replicas`. Absent: the site cannot say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub replicas: Option<Vec<ReplicaState>>,
+    /// Each volume of `spec.copies`, for each site.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 512))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub copies: Vec<ReplicaState>,
 }
 
 /// What stands of a component.

@@ -11,6 +11,7 @@ pub mod conditions;
 pub mod generate;
 pub mod hall;
 pub mod hall_slice;
+pub mod hall_volume;
 pub mod labels;
 pub mod names;
 pub mod node_report;

@@ -44,6 +44,21 @@ pub struct NodeReportStatus {
     /// The gate of protected pods. It is written when it changes, and after each self-test, whatever `observedAt` says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gate: Option<GateReport>,
+    /// Where volumes of other sites may have their replicas. Absent: the node keeps none. Written when it changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<ReplicaRoom>,
+}
+
+/// What a node has for replicas.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ReplicaRoom {
+    /// Where points come in, `<address>:<port>`.
+    #[schemars(length(min = 3, max = 300))]
+    pub address: String,
+    /// Bytes of the volumes' disk that are promised to nobody, in whole GiB.
+    #[schemars(range(min = 0))]
+    pub free_bytes: i64,
 }
 
 /// How the gate of protected pods stands on the node.

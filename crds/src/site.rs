@@ -358,6 +358,10 @@ pub struct SiteReportStatus {
     #[schemars(length(max = 64), inner(length(max = 253)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub gateway_classes: Vec<String>,
+    /// Certificate (PEM) of the key for which other sites seal keys of volumes that are replicated here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 4096))]
+    pub custody: Option<String>,
     /// Records at the site that have no slice at the hub: nothing is done to them until somebody decides.
     #[serde(default)]
     #[schemars(length(max = 256), inner(length(max = 253)))]

@@ -8,6 +8,7 @@ pub mod config;
 pub mod disruption;
 pub mod door;
 pub mod network;
+pub mod replica;
 pub mod route;
 pub mod service;
 #[cfg(test)]

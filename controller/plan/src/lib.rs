@@ -14,6 +14,7 @@ pub mod object;
 pub mod orphans;
 pub mod placement;
 pub mod quota;
+pub mod replicas;
 pub mod replication;
 pub mod scope;
 pub mod slices;

@@ -167,6 +167,9 @@ pub fn hall_slice(hall: &HallInput<'_>, site: SiteRole) -> Option<HallSliceSpec>
         portal: hall.spec.portal.clone().filter(|_| hall.host_is_ours),
         components: hall.spec.components.iter().map(component).collect(),
         secrets: hall.secrets.to_vec(),
+        // What stands says what is to be replicated: [`crate::replicas::fill`].
+        replicas: Vec::new(),
+        copies: Vec::new(),
     })
 }
 

@@ -92,7 +92,7 @@ pub fn sum(type_: &'static str, verdicts: &[Verdict]) -> Statement {
 }
 
 /// Reasons that sites give, as constants; an unknown one is shown as `Pending` with its message.
-fn known(text: &str) -> &'static str {
+pub(crate) fn known(text: &str) -> &'static str {
     let all = [
         reason::AS_ASKED,
         reason::IN_PROGRESS,
@@ -109,6 +109,9 @@ fn known(text: &str) -> &'static str {
         reason::NAME_COLLISION,
         reason::UNREACHABLE,
         reason::REPLICATION_MISSING,
+        reason::REPLICATION_BEHIND,
+        reason::DIVERGENT,
+        reason::KEY_REFUSED,
         reason::DELETING,
         reason::VDC_NOT_READY,
         reason::APPLY_FAILED,

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::ResourceExt;
 use yunting_crds::common::Quota;
 use yunting_crds::conditions::{QUOTA_ENFORCED, READY, State, find, reason, state_of};
-use yunting_crds::{Bureau, Hall, Site, VdcTemplate, VirtualDataCenter, labels, names};
+use yunting_crds::{Bureau, Hall, Site, SiteReport, VdcTemplate, VirtualDataCenter, labels, names};
 
 use super::world::{GATHER, GATHER_SUMS, Wakers, cluster, key, tag};
 use crate::cache::{Cache, Cached};
@@ -137,7 +137,13 @@ pub(super) fn template_touched(w: &Wakers, vdcs: &Cache<VirtualDataCenter>, temp
 
 /// A site that begins or ends to offer itself, or offers something else, matters to its VDCs and to those without a
 /// place.
-pub(super) fn site_touched(w: &Wakers, vdcs: &Cache<VirtualDataCenter>, seen: &Seen<Offer>, site: &Site) {
+pub(super) fn site_touched(
+    w: &Wakers,
+    vdcs: &Cache<VirtualDataCenter>,
+    halls: &Late<Hall>,
+    seen: &Seen<Offer>,
+    site: &Site,
+) {
     w.sites.wake(key(site));
     let name = site.name_any();
     if !matches!(seen.before(&name, offer(site)), Before::Same) {
@@ -146,7 +152,29 @@ pub(super) fn site_touched(w: &Wakers, vdcs: &Cache<VirtualDataCenter>, seen: &S
             status.is_none_or(|s| s.active_site.is_none() || s.sites.iter().any(|x| x.site == name))
         };
         vdcs.select(concerned).iter().for_each(|v| w.vdcs.wake(key(v.as_ref())));
+        halls_at(w, halls, &name);
     }
+}
+
+/// A site has another key that keys of volumes are sealed for: what is sent there names it.
+pub(super) fn report_touched(
+    w: &Wakers,
+    halls: &Late<Hall>,
+    seen: &Seen<Option<String>>,
+    report: &SiteReport,
+) {
+    let site = &report.spec.site;
+    w.sites.wake(cluster(site));
+    let custody = report.status.as_ref().and_then(|s| s.custody.clone());
+    if !matches!(seen.before(site, custody), Before::Same) {
+        halls_at(w, halls, site);
+    }
+}
+
+/// Halls that a site does something for.
+fn halls_at(w: &Wakers, halls: &Late<Hall>, site: &str) {
+    let there = |h: &Hall| h.status.as_ref().is_some_and(|s| s.sites.iter().any(|x| x.site == site));
+    halls.select(there).iter().for_each(|h| w.halls.wake_after(key(h.as_ref()), GATHER));
 }
 
 /// What others go by of a bureau.

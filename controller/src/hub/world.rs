@@ -235,9 +235,9 @@ impl World {
         });
         let sites = start.all(any(), {
             let w = w.clone();
-            let vdcs = vdcs.clone();
+            let (vdcs, halls) = (vdcs.clone(), late_halls.clone());
             let seen = Seen::default();
-            move |s: &Site| wake::site_touched(&w, &vdcs, &seen, s)
+            move |s: &Site| wake::site_touched(&w, &vdcs, &halls, &seen, s)
         });
         let bureaus = start.tagged(any(), tag::parent, {
             let w = w.clone();
@@ -248,7 +248,8 @@ impl World {
         late_bureaus.set(bureaus.clone());
         let reports = start.all(any(), {
             let w = w.clone();
-            move |r: &SiteReport| w.sites.wake(cluster(&r.spec.site))
+            let (halls, seen) = (late_halls.clone(), Seen::default());
+            move |r: &SiteReport| wake::report_touched(&w, &halls, &seen, r)
         });
         let namespaces = start.all(ours(), {
             let w = w.clone();

@@ -24,6 +24,11 @@ const PUBLIC: usize = 65;
 /// How a certificate says that its key is one of P-256, before the key itself (RFC 5480).
 const P256: &[u8] = b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00";
 
+/// Characters in a line of PEM.
+const LINE: usize = 64;
+/// Longest certificate that is told; the fields' bound.
+const LONGEST: usize = 4096;
+
 /// The key of this site that other sites seal keys for.
 pub struct Custody(HpkePrivateKey);
 
@@ -96,6 +101,19 @@ impl Machines {
         let key = key.strip_prefix(P256).filter(|key| key.len() == PUBLIC).map(<[u8]>::to_vec);
         key.ok_or_else(|| "the key of spec.custody is none of P-256".to_owned())
     }
+}
+
+/// The certificate (PEM) of a file, alone: whatever else is in the file goes nowhere.
+pub fn certificate(file: &Path) -> Result<String, KeyError> {
+    let fail = |why: String| KeyError::Custody { why: format!("{}: {why}", file.display()) };
+    let der = CertificateDer::from_pem_file(file).map_err(|e| fail(e.to_string()))?;
+    let text = BASE64.encode(&der);
+    let lines: Vec<_> = text.as_bytes().chunks(LINE).map(String::from_utf8_lossy).collect();
+    let pem = format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"));
+    if pem.len() > LONGEST {
+        return Err(fail(format!("the certificate has more than {LONGEST} characters")));
+    }
+    Ok(pem)
 }
 
 /// How a certificate is told from another.

@@ -29,6 +29,7 @@ use anyhow::Context as _;
 use kube::Client;
 use tokio_util::sync::CancellationToken;
 use yunting_plan::boundary::Link;
+use yunting_plan::object::Key;
 use yunting_plan::vdc::cidr::Network;
 
 use crate::context::Context;
@@ -87,7 +88,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         () = prober::keep(&world, &beyond, &writer, &context) => Ok(()),
         ended = kernel::keep(&world, &readiness) => ended,
         ended = server::serve(world.clone(), &options.socket) => ended,
-        ended = volumes(&options, &world, &own.client, &writer, &metrics, &stop) => ended,
+        ended = volumes(&options, &world, &own.client, &writer, &report, &stop) => ended,
         served = serve => served?.with_context(|| format!("cannot serve on {listen}")),
         () = stop.cancelled() => Ok(()),
     }
@@ -99,11 +100,12 @@ async fn volumes(
     world: &World,
     client: &Client,
     writer: &Writer,
-    metrics: &Arc<Metrics>,
+    report: &Key,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
     let Some(volumes) = &options.volumes else { return std::future::pending().await };
     let run = options.socket.parent().unwrap_or(Path::new("/run/yunting"));
     let (node, records) = (options.node.as_str(), &world.records);
-    volume::serve(volumes, volume::Lent { node, client, writer, metrics, records, run }, stop).await
+    let metrics = world.metrics();
+    volume::serve(volumes, volume::Lent { node, client, writer, metrics, records, run, report }, stop).await
 }

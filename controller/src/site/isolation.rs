@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use kube::ResourceExt;
 use tokio::time::Instant;
-use yunting_crds::{NodeReport, NodeReportStatus};
+use yunting_crds::{NodeReport, NodeReportStatus, SliceRecord};
+use yunting_plan::hall::replica::Room;
 use yunting_plan::vdc::isolation::{FRESH, Isolation, Word, judge};
 
 use super::world::{Wakers, World};
@@ -35,13 +36,14 @@ impl Words {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A report came or changed; those it says something new of are looked at again.
-    pub(super) fn seen(&self, report: &NodeReport, context: &Context, wakers: &Wakers) {
+    /// A report came or changed; those it says something new of are looked at again. Whether it says another thing of
+    /// replicas than before.
+    pub(super) fn seen(&self, report: &NodeReport, context: &Context, wakers: &Wakers) -> bool {
         let node = report.name_any();
-        let Some(status) = &report.status else { return };
+        let Some(status) = &report.status else { return false };
         let mut all = self.all();
         if all.get(&node).is_some_and(|h| h.version == report.resource_version()) {
-            return;
+            return false;
         }
         let written = context.timestamp().duration_since(status.observed_at.0);
         let age = Duration::try_from(written).unwrap_or_default();
@@ -53,6 +55,7 @@ impl Words {
         let heard = Heard { version: report.resource_version(), at, report: status.clone() };
         let before = all.insert(node, heard);
         drop(all);
+        let moved = before.as_ref().and_then(|h| h.report.replicas.as_ref()) != status.replicas.as_ref();
         let old = before.filter(|h| h.at.elapsed() <= FRESH).map(|h| h.report.isolation).unwrap_or_default();
         let new = &status.isolation;
         let changed = new.iter().filter(|i| !old.contains(i)).chain(old.iter().filter(|i| !new.contains(i)));
@@ -60,6 +63,7 @@ impl Words {
         for uid in vdcs {
             wakers.vdc(uid);
         }
+        moved
     }
 
     /// How a VDC stands.
@@ -70,6 +74,17 @@ impl Words {
             .map(|(node, heard)| Word { node, age: heard.at.elapsed(), report: &heard.report })
             .collect();
         judge(vdc, &nodes(world), &words)
+    }
+
+    /// Nodes that take points of other sites' volumes, as far as they spoke lately, by name.
+    pub(super) fn rooms(&self) -> Vec<Room> {
+        let all = self.all();
+        let fresh = all.iter().filter(|(_, h)| h.at.elapsed() <= FRESH);
+        let room = |(node, heard): (&String, &Heard)| {
+            let room = heard.report.replicas.as_ref()?;
+            Some(Room { node: node.clone(), address: room.address.clone(), free: room.free_bytes })
+        };
+        fresh.filter_map(room).collect()
     }
 
     /// Nodes with a fresh word.
@@ -92,7 +107,11 @@ pub(super) async fn watch_over(world: Arc<World>) {
         let now = Some((nodes(&world), world.words.fresh()));
         if before != now {
             let records = world.records.all();
-            records.iter().filter(|r| r.spec.vdc.is_some()).for_each(|r| world.wakers.about(&r.name_any()));
+            let concerned = |r: &&Arc<SliceRecord>| match &r.spec.hall {
+                Some(hall) => !hall.replicas.is_empty(),
+                None => true,
+            };
+            records.iter().filter(concerned).for_each(|r| world.wakers.about(&r.name_any()));
             before = now;
         }
     }

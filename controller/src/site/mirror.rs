@@ -89,12 +89,12 @@ fn is_older(slice: &SliceRecordSpec, record: &SliceRecordSpec) -> bool {
 
 /// Asked to be absent, and nothing of it is left: the hub has taken the slice away because we said so.
 fn finished(world: &World, record: &SliceRecord) -> bool {
-    let left = match (&record.spec.vdc, &record.spec.hall) {
-        (Some(vdc), _) => world.children.of_vdc(&vdc.source.uid),
-        (_, Some(hall)) => world.children.of_hall(&hall.vdc.uid, &hall.source.uid),
-        _ => return false,
+    let gone = match (&record.spec.vdc, &record.spec.hall) {
+        (Some(vdc), _) => world.children.of_vdc(&vdc.source.uid).is_empty(),
+        (_, Some(hall)) => world.hall_is_gone(&hall.vdc.uid, &hall.source.uid),
+        _ => false,
     };
-    record.spec.absent() && left.is_empty()
+    record.spec.absent() && gone
 }
 
 async fn write(world: &World, name: &str, spec: &SliceRecordSpec) -> Result<(), Error> {

@@ -12,11 +12,13 @@ mod memory;
 mod mirror;
 mod orphans;
 mod outbox;
+mod replicas;
 mod report;
 mod review;
 mod sweep;
 mod usage;
 mod vdc;
+mod watches;
 mod world;
 
 use std::net::SocketAddr;
@@ -51,6 +53,8 @@ pub struct Options {
     pub keys: Option<PathBuf>,
     /// File of the key that other sites seal keys of volumes for; without it no replica here gets a key.
     pub custody_key: Option<PathBuf>,
+    /// File of the certificate of that key; other sites seal for it when the hub passes it on.
+    pub custody_cert: Option<PathBuf>,
     /// File of the authority of all machines; without it no key is sealed for another site.
     pub machine_ca: Option<PathBuf>,
     /// Address of metrics and health.

@@ -5,9 +5,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::admissionregistration::v1::{
-    ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
-};
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{
@@ -18,11 +15,10 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::RoleBinding;
 use k8s_openapi::api::storage::v1::StorageClass;
-use kube::runtime::watcher;
-use kube::{Api, Client, ResourceExt};
+use kube::ResourceExt;
 use tokio_util::sync::CancellationToken;
 use yunting_crds::names::{SiteName, SliceKind, slice};
-use yunting_crds::{HallSlice, NodeReport, SliceRecord, VdcSlice, VolumeKey, VolumeReplication, labels};
+use yunting_crds::{HallSlice, SliceRecord, VdcSlice, VolumeKey, labels};
 use yunting_plan::hall::door::{GATEWAY, GATEWAY_CLASS, gateway_key};
 use yunting_plan::hall::route::HTTP_ROUTE;
 use yunting_plan::object::{ApiKind, api_kind};
@@ -32,26 +28,27 @@ use super::isolation::Words;
 use super::keys::Store;
 use super::memory::Memory;
 use super::outbox::Outbox;
+use super::replicas::Replicas;
 use super::report::canary::Canary;
 use super::review::Review;
 use super::usage::Usage;
 use super::vdc::closing::Closings;
 use super::vdc::limits::Lowering;
-use crate::cache::{Cache, Cached, Tags};
-use crate::children::{Child, Children, Tally, Watched};
+use super::watches::{Starter, hub_heard, tally, watch_nodes, watch_policies};
+use crate::cache::Cache;
+use crate::children::{Child, Children, Watched};
 use crate::context::Context;
 use crate::hub_client::Servers;
 use crate::queue::Waker;
-use crate::wire::Read;
 use crate::writer::Writer;
 
 /// Time for which changes of objects are gathered before what they belong to is worked on again.
-const GATHER: Duration = Duration::from_millis(50);
+pub(super) const GATHER: Duration = Duration::from_millis(50);
 /// The same for the report, which looks at every record and which nobody waits for when one changes.
 const GATHER_REPORT: Duration = Duration::from_secs(1);
 
 /// Time for which creations are gathered before limits are looked at: a fraction of what an excess may last.
-const GATHER_USE: Duration = Duration::from_millis(20);
+pub(super) const GATHER_USE: Duration = Duration::from_millis(20);
 
 /// Key of a queue: a slice's name, a VDC's or hall's uid, a namespace, or nothing for the report.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -157,8 +154,8 @@ pub(super) struct World {
     pub(super) storage_classes: Cache<StorageClass>,
     /// Who asks for keys of volumes, by uid of the VDC.
     pub(super) volume_keys: Cache<VolumeKey>,
-    /// Volumes that are replicated to other sites, by uid of the VDC.
-    pub(super) replications: Cache<VolumeReplication>,
+    /// Replication of volumes to and from other sites.
+    pub(super) replicas: Replicas,
     /// What nodes have seen of the isolation of VDCs.
     pub(super) words: Arc<Words>,
     /// Whether the site's API servers enforce Yunting's policies.
@@ -208,45 +205,6 @@ fn kinds(serves_routes: bool) -> Vec<(ApiKind, Watched)> {
         kinds.push((GATEWAY_CLASS, Watched::All));
     }
     kinds
-}
-
-struct Starter<'a> {
-    client: &'a Client,
-    namespace: Option<&'a str>,
-    context: &'a Context,
-    stop: &'a CancellationToken,
-}
-
-impl Starter<'_> {
-    fn cluster<K: Cached>(&self, touched: impl Fn(&K) + Send + 'static) -> Cache<K> {
-        self.tagged(|_| Vec::new(), touched)
-    }
-
-    fn tagged<K: Cached>(&self, tags: Tags<K>, touched: impl Fn(&K) + Send + 'static) -> Cache<K> {
-        let api: Api<Read<K>> = Api::all(self.client.clone());
-        Cache::start_tagged(
-            api,
-            watcher::Config::default(),
-            self.context.metrics.clone(),
-            self.stop.clone(),
-            tags,
-            touched,
-        )
-    }
-
-    fn namespaced<K>(&self, touched: impl Fn(&K) + Send + 'static) -> Cache<K>
-    where
-        K: Cached + kube::Resource<Scope = kube::core::NamespaceResourceScope>,
-    {
-        let api: Api<Read<K>> = Api::namespaced(self.client.clone(), self.namespace.unwrap_or_default());
-        Cache::start(
-            api,
-            watcher::Config::default(),
-            self.context.metrics.clone(),
-            self.stop.clone(),
-            touched,
-        )
-    }
 }
 
 impl World {
@@ -318,10 +276,17 @@ impl World {
             let w = w.clone();
             move |_: &StorageClass| w.report()
         });
-        let volume_keys = of_vdcs(&at_site, w, |k: &VolumeKey| vec![k.spec.vdc.clone()]);
-        let replications = of_vdcs(&at_site, w, |r: &VolumeReplication| vec![r.spec.vdc.clone()]);
+        let volume_keys = at_site.tagged(|k: &VolumeKey| vec![k.spec.vdc.clone()], {
+            let (w, records) = (w.clone(), records.clone());
+            move |k: &VolumeKey| {
+                w.keys.wake(Name(k.spec.vdc.clone()));
+                // It says on which node a volume of theirs is.
+                halls_of(&records, &k.spec.vdc).iter().for_each(|r| w.about(&r.name_any()));
+            }
+        });
+        let replicas = Replicas::start(&at_site, w);
         watch_policies(&at_site, &canary);
-        let words = watch_nodes(&at_site, w);
+        let words = watch_nodes(&at_site, w, &records);
         tokio::spawn(hub_heard(w.clone(), records.clone(), vdc_slices.clone(), hall_slices.clone()));
         records.ready().await;
         children.ready().await;
@@ -342,7 +307,7 @@ impl World {
             nodes,
             storage_classes,
             volume_keys,
-            replications,
+            replicas,
             words,
             canary,
             memory,
@@ -391,51 +356,14 @@ impl World {
         of_record().or_else(of_slice).unwrap_or_default()
     }
 
+    /// Nothing of a hall is left here.
+    pub(super) fn hall_is_gone(&self, vdc_uid: &str, hall_uid: &str) -> bool {
+        self.children.of_hall(vdc_uid, hall_uid).is_empty() && self.replicas.none_for(hall_uid)
+    }
+
     /// Records of the halls that run in a VDC.
     pub(super) fn halls_of(&self, vdc_uid: &str) -> Vec<Arc<SliceRecord>> {
         halls_of(&self.records, vdc_uid)
-    }
-}
-
-/// Counts what costs, and has a namespace looked at when more is there.
-fn tally(w: Wakers, usage: Arc<Usage>) -> Tally {
-    Arc::new(move |kind, news| {
-        if let Some(namespace) = usage.seen(kind, news) {
-            w.sweep.wake_after(Name(namespace), GATHER_USE);
-        }
-    })
-}
-
-/// What nodes say; the cache is kept alive by its task.
-fn watch_nodes(at_site: &Starter<'_>, w: &Wakers) -> Arc<Words> {
-    let words = Arc::new(Words::default());
-    let (heard, context, w) = (words.clone(), at_site.context.clone(), w.clone());
-    let _: Cache<NodeReport> = at_site.cluster(move |r: &NodeReport| heard.seen(r, &context, &w));
-    words
-}
-
-/// What has to do with keys of volumes, by uid of the VDC.
-fn of_vdcs<K: Cached>(at_site: &Starter<'_>, w: &Wakers, vdc: Tags<K>) -> Cache<K> {
-    let w = w.clone();
-    at_site.tagged(vdc, move |one: &K| vdc(one).into_iter().for_each(|uid| w.keys.wake(Name(uid))))
-}
-
-/// Only that they change matters; the caches are kept alive by their tasks.
-fn watch_policies(at_site: &Starter<'_>, canary: &Arc<Canary>) {
-    let (a, b) = (canary.clone(), canary.clone());
-    let _: Cache<ValidatingAdmissionPolicy> =
-        at_site.cluster(move |_: &ValidatingAdmissionPolicy| a.policies_changed());
-    let _: Cache<ValidatingAdmissionPolicyBinding> =
-        at_site.cluster(move |_: &ValidatingAdmissionPolicyBinding| b.policies_changed());
-}
-
-/// What waits for the hub's slices to be listed once: the report, and records that no slice asks about.
-async fn hub_heard(w: Wakers, records: Cache<SliceRecord>, vdcs: Cache<VdcSlice>, halls: Cache<HallSlice>) {
-    vdcs.ready().await;
-    halls.ready().await;
-    w.report();
-    for record in records.all() {
-        w.outbox.wake(Name(record.name_any()));
     }
 }
 

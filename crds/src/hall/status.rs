@@ -14,7 +14,7 @@ pub struct HallStatus {
     /// Generation the status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`, `Placed`, `Reachable`, `Protected`, `Reconciling`, `Stalled`.
+    /// `Ready`, `Placed`, `Reachable`, `Replicated`, `Protected`, `Reconciling`, `Stalled`.
     #[serde(default)]
     #[schemars(schema_with = "common::conditions")]
     pub conditions: Vec<Condition>,

@@ -13,7 +13,7 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, ResourceExt};
 use yunting_crds::conditions::find;
 use yunting_crds::hall::HallRole;
-use yunting_crds::{VirtualDataCenter, labels};
+use yunting_crds::{Hall, VirtualDataCenter, labels};
 use yunting_tests::demo::door;
 
 use super::fixture::{PATIENCE, World, namespace_of, namespaces, until};
@@ -27,7 +27,7 @@ pub fn running(world: &World) -> anyhow::Result<()> {
         world.hall(&bureau, "gold", "cloud", "Gold", true).await?;
         world.hall(&bureau, "platinum", "cloud", "Platinum", false).await?;
         let vdc = world.vdc_ready(&bureau, "cloud").await?;
-        let gold = world.hall_ready(&bureau, "gold").await?;
+        world.hall_ready(&bureau, "gold").await?;
         let platinum = world.hall_ready(&bureau, "platinum").await?;
         ensure!(namespaces(&vdc).len() == 2, "two namespaces are asked: {:?}", namespaces(&vdc));
         // Nothing is claimed that nothing enforces, and isolation only when probes at both sites have shown it.
@@ -44,9 +44,16 @@ pub fn running(world: &World) -> anyhow::Result<()> {
             let found = find(&conditions, type_).map(|c| (c.status.as_str(), c.reason.as_str()));
             ensure!(found == Some(said), "{type_}: {found:?}");
         }
-        let protected =
-            gold.status.as_ref().and_then(|s| find(&s.conditions, "Protected")).map(|c| c.reason.clone());
-        ensure!(protected.as_deref() == Some("ReplicationMissing"), "Protected: {protected:?}");
+        // Its data comes to the other site by itself; that nothing moves it there yet is said.
+        let halls = Api::namespaced(world.hub.clone(), &bureau);
+        let copied = |h: &Hall| {
+            let conditions = h.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or_default();
+            find(conditions, "Replicated").is_some_and(|c| c.status == "True")
+        };
+        let gold = until(halls, "gold", PATIENCE, copied).await.context("its volume has no replica")?;
+        let protected = gold.status.as_ref().and_then(|s| find(&s.conditions, "Protected"));
+        let said = protected.map(|c| (c.status.as_str(), c.reason.as_str()));
+        ensure!(said == Some(("False", "ProviderMissing")), "Protected: {said:?}");
         roles(&gold, [("guoyang", HallRole::Standby), ("qiaocheng", HallRole::Active)])?;
         roles(&platinum, [("guoyang", HallRole::Active), ("qiaocheng", HallRole::Active)])?;
         // Ready was not said before somebody was answered.

@@ -1,7 +1,6 @@
-//! A volume at another site: a database that is written all the time has its replica there within the objective; a cut is
-//! told and made good; activated, the replica opens there with that site's own key and holds what its point held.
-
-use std::fs;
+//! A hall's volume at another site, which nobody has to ask for: a database that is written all the time has its replica there
+//! within the objective; a cut is told and made good; activated, the replica opens there with that site's own key and holds
+//! what its point held.
 
 use anyhow::{Context, ensure};
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
@@ -9,9 +8,9 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
-use yunting_crds::conditions::{State, state_of};
-use yunting_crds::{VirtualDataCenter, VolumeKey, VolumeReplica, VolumeReplication};
-use yunting_lab::site::parts::{NODE_CONTROLLER, REPLICA_PORT};
+use yunting_crds::conditions::{State, find, state_of};
+use yunting_crds::{Hall, VirtualDataCenter, VolumeKey, VolumeReplica, VolumeReplication};
+use yunting_lab::site::parts::NODE_CONTROLLER;
 
 use super::fixture::{PATIENCE, World, gone, namespace_of, until};
 use super::provision::BUREAU;
@@ -39,8 +38,11 @@ pub fn replicated(world: &World) -> anyhow::Result<()> {
     )?;
     database.run(world, SITE, &sql("insert into points select generate_series(1, 1000)"))?;
     database.write_marker(world, SITE)?;
-    let replica = world.runtime.block_on(Replica::ask(world, &database))?;
-    world.runtime.block_on(replica.both_ready()).context("the first point")?;
+    let replica = world.runtime.block_on(Replica::find(world, &database))?;
+    world.runtime.block_on(async {
+        replica.both_ready().await.context("the first point")?;
+        replica.hall_says("True", "AsAsked").await
+    })?;
     // Written all the time from here on.
     let insert = sql("insert into points select max(n) + 1 from points");
     let always = format!("rm -f /tmp/enough; until test -e /tmp/enough; do {insert}; done");
@@ -69,8 +71,10 @@ fn goes_on(world: &World, database: &Database, replica: &Replica) -> anyhow::Res
     // A cut is told, and what was written meanwhile comes after it.
     world.lab(&["cut", ABROAD])?;
     let told = world.runtime.block_on(replica.behind());
+    let unknown = world.runtime.block_on(replica.hall_says("Unknown", "SiteSilent"));
     world.lab(&["heal", ABROAD])?;
     told.context("a cut is told")?;
+    unknown.context("of a site that is silent nothing is known")?;
     let now = || -> anyhow::Result<Timestamp> {
         Ok(Timestamp::from_second(database.run(world, SITE, "date +%s")?.parse()?)?)
     };
@@ -109,46 +113,50 @@ struct Replica {
     namespace: String,
     home: Client,
     abroad: Client,
+    halls: Api<Hall>,
 }
 
 impl Replica {
-    async fn ask(world: &World, database: &Database) -> anyhow::Result<Self> {
-        let volume = database.volume(world, SITE).await?;
-        let vdcs: Api<VirtualDataCenter> = Api::namespaced(world.hub.clone(), &format!("bureau-{BUREAU}"));
-        let vdc = vdcs.get("cloud").await?;
-        let uid = vdc.uid().context("no uid")?;
-        let (home, abroad) = (world.lab.site(SITE)?, world.lab.site(ABROAD)?);
-        let custody = fs::read_to_string(world.lab.site_dir(abroad).0.join("pki/custody.crt"))?;
-        let token = json!({"generation": 1, "epoch": 1});
+    /// The one that the hall has by itself, with the objective of this test.
+    async fn find(world: &World, database: &Database) -> anyhow::Result<Self> {
+        let bureau = format!("bureau-{BUREAU}");
+        let vdc = Api::<VirtualDataCenter>::namespaced(world.hub.clone(), &bureau).get("cloud").await?;
         let own = Self {
-            name: volume.clone(),
+            name: database.volume(world, SITE).await?,
             namespace: namespace_of(&vdc, "sandbox"),
             home: world.site(SITE).await?,
             abroad: world.site(ABROAD).await?,
+            halls: Api::namespaced(world.hub.clone(), &bureau),
         };
-        let kept = json!({
-            "node": abroad.node(), "vdc": uid, "token": token,
-            "from": {"site": SITE, "node": home.node(), "volume": volume},
-        });
-        own.apply(&own.abroad, "VolumeReplica", kept).await?;
-        let sent = json!({
-            "node": home.node(), "vdc": uid, "volume": volume, "token": token, "rpoSeconds": RPO, "custody": custody,
-            "to": {"site": ABROAD, "node": abroad.node(), "volume": volume},
-            "address": format!("{}:{REPLICA_PORT}", abroad.address()),
-        });
-        own.apply(&own.home, "VolumeReplication", sent).await?;
+        let objective = json!({"spec": {"rpoSeconds": RPO}});
+        own.halls.patch(HALL, &PatchParams::default(), &Patch::Merge(&objective)).await?;
+        let asked = |r: &VolumeReplication| r.spec.rpo_seconds == RPO;
+        let sent =
+            until(own.sent(), &own.sending(), PATIENCE, asked).await.context("nothing sends its points")?;
+        let there = own.kept().get(&own.name).await?;
+        ensure!(
+            sent.spec.to.node == there.spec.node && there.spec.from.node == sent.spec.node,
+            "{:?}",
+            sent.spec
+        );
         Ok(own)
     }
 
-    async fn apply(&self, client: &Client, kind: &str, spec: Value) -> anyhow::Result<()> {
-        let body = json!({"apiVersion": "yunting.io/v1alpha1", "kind": kind, "metadata": {"name": self.name}, "spec": spec});
-        let (params, patch) = (PatchParams::apply("suite"), Patch::Apply(&body));
-        if kind == "VolumeReplica" {
-            Api::<VolumeReplica>::all(client.clone()).patch(&self.name, &params, &patch).await?;
-        } else {
-            Api::<VolumeReplication>::all(client.clone()).patch(&self.name, &params, &patch).await?;
-        }
-        Ok(())
+    /// Name of what sends its points.
+    fn sending(&self) -> String {
+        format!("{}.{ABROAD}", self.name)
+    }
+
+    /// What the hub says of the hall's volumes.
+    async fn hall_says(&self, status: &str, reason: &str) -> anyhow::Result<()> {
+        let said = |h: &Hall| {
+            let conditions = h.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or_default();
+            find(conditions, "Replicated").is_some_and(|c| c.status == status && c.reason == reason)
+        };
+        until(self.halls.clone(), HALL, PATIENCE, said)
+            .await
+            .context(format!("Replicated={status}"))
+            .map(drop)
     }
 
     fn sent(&self) -> Api<VolumeReplication> {
@@ -165,7 +173,7 @@ impl Replica {
             r.status.as_ref().is_some_and(|s| is(&s.conditions, "Ready") && is(&s.conditions, "KeyReady"))
         })
         .await?;
-        until(self.sent(), &self.name, PATIENCE, |r: &VolumeReplication| {
+        until(self.sent(), &self.sending(), PATIENCE, |r: &VolumeReplication| {
             r.status.as_ref().is_some_and(|s| is(&s.conditions, "Ready"))
         })
         .await?;
@@ -173,7 +181,7 @@ impl Replica {
     }
 
     async fn behind(&self) -> anyhow::Result<()> {
-        let told = until(self.sent(), &self.name, PATIENCE, |r: &VolumeReplication| {
+        let told = until(self.sent(), &self.sending(), PATIENCE, |r: &VolumeReplication| {
             r.status.as_ref().is_some_and(|s| state_of(&s.conditions, "Ready") == State::False)
         })
         .await?;
@@ -184,12 +192,12 @@ impl Replica {
     /// Asks for another mode, and waits for what is said of it.
     async fn mode(&self, mode: &str, words: &str) -> anyhow::Result<()> {
         let asked = json!({"spec": {"mode": mode}});
-        self.sent().patch(&self.name, &PatchParams::default(), &Patch::Merge(&asked)).await?;
+        self.sent().patch(&self.sending(), &PatchParams::default(), &Patch::Merge(&asked)).await?;
         let said = |r: &VolumeReplication| {
             let conditions = r.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or_default();
             conditions.iter().any(|c| c.message.contains(words))
         };
-        until(self.sent(), &self.name, PATIENCE, said).await.context(words.to_owned()).map(drop)
+        until(self.sent(), &self.sending(), PATIENCE, said).await.context(words.to_owned()).map(drop)
     }
 
     /// Waits for a reason of `Ready`.
@@ -198,11 +206,11 @@ impl Replica {
             let conditions = r.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or_default();
             conditions.iter().any(|c| c.type_ == "Ready" && c.reason == reason)
         };
-        until(self.sent(), &self.name, PATIENCE, said).await.map(drop)
+        until(self.sent(), &self.sending(), PATIENCE, said).await.map(drop)
     }
 
     async fn confirmed_since(&self, moment: Timestamp) -> anyhow::Result<()> {
-        until(self.sent(), &self.name, PATIENCE, |r: &VolumeReplication| {
+        until(self.sent(), &self.sending(), PATIENCE, |r: &VolumeReplication| {
             let point = r.status.as_ref().and_then(|s| s.confirmed.as_ref());
             point.is_some_and(|point| point.begun_at.0 > moment)
         })
@@ -218,11 +226,12 @@ impl Replica {
         let kek = |key: &VolumeKey| key.spec.wrapped.as_ref().map(|w| w.kek.clone());
         ensure!(kek(&other).is_some() && kek(&one) != kek(&other), "{one:?} {other:?}");
         ensure!(other.spec.sealed.is_none(), "what was sealed stays: {:?}", other.spec);
-        let active = json!({"spec": {"state": "Active", "token": {"generation": 1, "epoch": 2}}});
+        let active = json!({"spec": {"state": "Active", "token": {"generation": 0, "epoch": 1}}});
         self.kept().patch(&self.name, &PatchParams::default(), &Patch::Merge(&active)).await?;
         let activated = |r: &VolumeReplica| r.status.as_ref().is_some_and(|s| s.activated.is_some());
         until(self.kept(), &self.name, PATIENCE, activated).await?;
-        let over = until(self.sent(), &self.name, PATIENCE, |r: &VolumeReplication| {
+        let sending = self.sending();
+        let over = until(self.sent(), &sending, PATIENCE, |r: &VolumeReplication| {
             let status = r.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or_default();
             status.iter().any(|c| c.type_ == "Ready" && c.message.contains("is active"))
         });
@@ -235,7 +244,7 @@ impl Replica {
             status.confirmed.map_or(0, |p| p.sequence)
         );
         ensure!(divergent.bytes > 0, "{divergent:?}");
-        Ok(())
+        self.hall_says("False", "Divergent").await
     }
 
     /// Uses it at the other site as a bureau does; how many rows its database has.
@@ -287,10 +296,13 @@ impl Replica {
         gone(pods, USED, PATIENCE).await?;
         let claims: Api<PersistentVolumeClaim> = Api::namespaced(self.abroad.clone(), &self.namespace);
         claims.delete(USED, &now).await?;
-        self.sent().delete(&self.name, &now).await?;
-        self.kept().delete(&self.name, &now).await?;
         gone(Api::<PersistentVolume>::all(self.abroad.clone()), USED, PATIENCE).await?;
-        gone(Api::<VolumeKey>::all(self.abroad.clone()), &self.name, PATIENCE).await
+        // A hall does without no replica: one that was used and is not any more is made anew, from the beginning.
+        let before = self.kept().get(&self.name).await?.uid();
+        self.kept().delete(&self.name, &now).await?;
+        until(self.kept(), &self.name, PATIENCE, |r: &VolumeReplica| r.uid() != before).await?;
+        self.both_ready().await.context("the replica made anew")?;
+        self.hall_says("True", "AsAsked").await
     }
 }
 

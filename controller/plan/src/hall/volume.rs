@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use yunting_crds::hall_volume::HallClaim;
 use yunting_crds::resources::Kind;
 
 use super::config::file_key;
@@ -95,6 +96,19 @@ pub(super) fn claims(
         status: None,
     };
     c.spec.volumes.iter().zip(&c.volumes).map(claim).collect()
+}
+
+/// Which volume of the hall a claim is, by its name as a `StatefulSet` makes it; nothing where it is none of the hall's.
+pub fn claim_of(hall: &ValidHallSlice, namespace: &str, name: &str) -> Option<HallClaim> {
+    let of = |c: &ValidComponent, volume: &str| {
+        let prefix = format!("{}-{}-", claim_name(volume), c.object);
+        let number = name.strip_prefix(&prefix)?;
+        // As it is counted, without a leading zero or a sign.
+        let ordinal = number.parse::<u32>().ok().filter(|n| n.to_string() == number)?;
+        Some(HallClaim { component: c.name.to_string(), volume: volume.to_owned(), ordinal })
+    };
+    let here = hall.components.iter().filter(|c| c.namespace == namespace && c.stateful());
+    here.flat_map(|c| c.spec.volumes.iter().map(move |v| (c, v))).find_map(|(c, v)| of(c, &v.name))
 }
 
 fn storage(size: u64) -> Quantity {

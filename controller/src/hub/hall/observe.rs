@@ -6,7 +6,9 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use yunting_crds::names::{BUREAU_NAMESPACE_PREFIX, SITE_NAMESPACE_PREFIX, SiteName, SliceKind, slice};
-use yunting_crds::{Bureau, Hall, HallSlice, Site, VdcSlice, VirtualDataCenter};
+use yunting_crds::site::StorageReplication;
+use yunting_crds::{Bureau, Hall, HallSlice, Site, SiteReport, VdcSlice, VirtualDataCenter};
+use yunting_plan::replicas::Place;
 
 use crate::hub::world::{ObjectKey, World};
 
@@ -34,6 +36,27 @@ pub(super) struct Seen {
 pub(super) struct SeenSite {
     pub(super) site: Arc<Site>,
     pub(super) fresh: bool,
+    /// What the site says of itself.
+    report: Option<Arc<SiteReport>>,
+}
+
+impl Seen {
+    /// Sites as replication between them needs them.
+    pub(super) fn places(&self) -> BTreeMap<String, Place<'_>> {
+        self.sites.iter().map(|(name, site)| (name.clone(), self.place(name, site))).collect()
+    }
+
+    fn place<'a>(&'a self, name: &str, seen: &'a SeenSite) -> Place<'a> {
+        // Volumes are of the first class; slices name it.
+        let storage = seen.site.spec.providers.storage.first();
+        let report = seen.report.as_ref().and_then(|r| r.status.as_ref());
+        Place {
+            slice: self.slices.get(name).map(AsRef::as_ref),
+            native: storage.is_some_and(|s| s.replication == StorageReplication::Native),
+            custody: report.and_then(|r| r.custody.as_deref()),
+            fresh: seen.fresh,
+        }
+    }
 }
 
 /// Gathers it; nothing when the hall is not there.
@@ -65,7 +88,8 @@ pub(super) fn observe(world: &World, key: &ObjectKey) -> Option<Seen> {
 fn sites(world: &World) -> BTreeMap<String, SeenSite> {
     let seen = |site: Arc<Site>| {
         let name = site.name_any();
-        (name.clone(), SeenSite { fresh: world.liveness.fresh(&name), site })
+        let report = world.reports.get(&format!("{SITE_NAMESPACE_PREFIX}{name}"), &name);
+        (name.clone(), SeenSite { fresh: world.liveness.fresh(&name), site, report })
     };
     world.sites.all().into_iter().map(seen).collect()
 }

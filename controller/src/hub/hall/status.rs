@@ -5,6 +5,7 @@ use yunting_crds::conditions::{
 };
 use yunting_crds::hall::{AvailabilityClass, HallRole, HallSiteStatus};
 use yunting_crds::{HallSlice, HallStatus};
+use yunting_plan::replicas;
 use yunting_plan::slices::hall_role;
 use yunting_plan::summary::{SliceView, Verdict, not_ready, progress, sum, verdict};
 
@@ -33,7 +34,9 @@ pub(super) fn status(world: &World, seen: &Seen, judged: &Result<Valid, Statemen
         }
     };
     let mut statements = progress(&ready, stuck);
-    statements.extend([protected(seen), ready, placed]);
+    let replicated = replicated(world, seen, judged);
+    statements.extend([protected(seen, replicated.as_ref()), ready, placed]);
+    statements.extend(replicated);
     statements.extend(reachable(seen));
     finish(world, seen, &statements)
 }
@@ -133,26 +136,36 @@ fn host_conflict(seen: &Seen) -> Option<Statement> {
     ))
 }
 
-/// Nothing replicates volumes yet, and it is said so.
-fn protected(seen: &Seen) -> Statement {
-    let stateful = seen.hall.spec.components.iter().any(|c| !c.volumes.is_empty());
-    match seen.hall.spec.availability_class {
-        AvailabilityClass::Bronze => {
-            say(PROTECTED, State::False, reason::SINGLE_SITE, "class Bronze lives at one site")
+/// Whether each volume has a replica; nothing of a hall that keeps no data, or that cannot be carried out.
+fn replicated(world: &World, seen: &Seen, judged: &Result<Valid, Statement>) -> Option<Statement> {
+    let valid = judged.as_ref().ok()?;
+    let slices = valid.slices(world.term, seen, &[]);
+    replicas::replicated(&seen.hall.spec, &slices, &seen.places())
+}
+
+/// What keeps data is protected only when that is at another site; and nothing moves a hall by itself yet.
+fn protected(seen: &Seen, replicated: Option<&Statement>) -> Statement {
+    let no = |reason, text: &str| say(PROTECTED, State::False, reason, text);
+    let class = seen.hall.spec.availability_class;
+    match replicated {
+        _ if class == AvailabilityClass::Bronze => no(reason::SINGLE_SITE, "class Bronze lives at one site"),
+        Some(r) if r.state != State::True => {
+            no(reason::REPLICATION_MISSING, "not all of its volumes have a replica; see Replicated")
         }
-        _ if stateful => {
-            let text =
-                "no complete replica of its volumes stands by: replication between sites is not built yet";
-            say(PROTECTED, State::False, reason::REPLICATION_MISSING, text)
-        }
-        AvailabilityClass::Platinum => say(
+        Some(_) => no(reason::PROVIDER_MISSING, "its data is at another site; failover is not built yet"),
+        None if class == AvailabilityClass::Platinum && !keeps_data(seen) => say(
             PROTECTED,
             State::True,
             reason::CONFIGURED,
             "it keeps no data and is active at every site of its VDC",
         ),
-        _ => say(PROTECTED, State::False, reason::REPLICATION_MISSING, "failover is not built yet"),
+        None if keeps_data(seen) => no(reason::REPLICATION_MISSING, "it is at no site yet"),
+        None => no(reason::PROVIDER_MISSING, "failover is not built yet"),
     }
+}
+
+fn keeps_data(seen: &Seen) -> bool {
+    seen.hall.spec.components.iter().any(|c| !c.volumes.is_empty())
 }
 
 /// What requests through the front doors showed, of a hall that is to have one; a site that does not run it says nothing.

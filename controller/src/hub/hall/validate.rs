@@ -11,6 +11,7 @@ use yunting_crds::resources::Amounts;
 use yunting_crds::vdc::{LifecycleState, SiteRole};
 use yunting_crds::{VdcSlice, VirtualDataCenter};
 use yunting_plan::demand::{Refusal, at_site, fits, host_allowed, references};
+use yunting_plan::replicas;
 use yunting_plan::slices::{HallInput, Identity, hall_slice};
 use yunting_plan::summary::not_ready;
 
@@ -43,10 +44,10 @@ impl Valid {
             secrets,
             host_is_ours: seen.host_owner.is_none(),
         };
-        self.places
-            .iter()
-            .filter_map(|(site, role)| hall_slice(&input, *role).map(|s| (site.clone(), s)))
-            .collect()
+        let slice = |(site, role): (&String, &SiteRole)| hall_slice(&input, *role).map(|s| (site.clone(), s));
+        let mut all: Vec<(String, HallSliceSpec)> = self.places.iter().filter_map(slice).collect();
+        replicas::fill(&seen.hall.spec, &mut all, &seen.places());
+        all
     }
 }
 

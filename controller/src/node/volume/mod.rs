@@ -24,6 +24,7 @@ use anyhow::Context as _;
 use kube::Client;
 use tokio_util::sync::CancellationToken;
 use yunting_crds::SliceRecord;
+use yunting_plan::object::Key;
 
 use crate::cache::Cache;
 use crate::metrics::Metrics;
@@ -53,6 +54,8 @@ pub(super) struct Lent<'a> {
     pub(super) records: &'a Cache<SliceRecord>,
     /// Directory of this process that is empty after a boot, where volumes are mounted.
     pub(super) run: &'a Path,
+    /// The node's report.
+    pub(super) report: &'a Key,
 }
 
 /// Serves until it cannot.

@@ -4,6 +4,7 @@
 mod apply;
 mod growth;
 mod observe;
+mod replica;
 mod retry;
 mod secrets;
 mod start;
@@ -30,6 +31,9 @@ pub(super) enum Error {
     /// A removal failed.
     #[error("cannot remove what the hall no longer needs")]
     Remove(#[from] writer::Error),
+    /// A replica of a volume, or what sends to one, could not be made or removed.
+    #[error("cannot make the hall's replicas stand")]
+    Replicate(#[source] writer::Error),
     /// What waits to be tried again could not be asked.
     #[error("cannot list the ReplicaSets of component {component}")]
     List {
@@ -44,7 +48,7 @@ impl Classified for Error {
     fn class(&self) -> Class {
         match self {
             Self::Ensure(source) => source.class(),
-            Self::Remove(source) => source.class(),
+            Self::Remove(source) | Self::Replicate(source) => source.class(),
             Self::List { source, .. } => crate::error::class_of(source),
         }
     }
@@ -52,7 +56,7 @@ impl Classified for Error {
     fn label(&self) -> &'static str {
         match self {
             Self::Ensure(source) => source.label(),
-            Self::Remove(source) => source.label(),
+            Self::Remove(source) | Self::Replicate(source) => source.label(),
             Self::List { .. } => "list",
         }
     }
@@ -71,6 +75,12 @@ pub(super) async fn reconcile(world: &World, name: &Name) -> Result<Next, Error>
         Ok(valid) => apply::apply(world, valid).await,
         Err(_) => Ok(apply::Done::default()),
     };
-    status::status(world, &seen, &valid, &done);
-    done.map(|_| Next::Wait)
+    let (replicas, replicated) = match &valid {
+        Ok(valid) => replica::apply(world, &seen, valid).await,
+        Err(_) => (replica::States::default(), Ok(())),
+    };
+    status::status(world, &seen, &valid, &done, replicas);
+    done?;
+    replicated.map_err(Error::Replicate)?;
+    Ok(Next::Wait)
 }

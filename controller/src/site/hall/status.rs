@@ -13,6 +13,7 @@ use yunting_plan::object::Key;
 
 use super::apply::Done;
 use super::observe::Seen;
+use super::replica::States;
 use super::teardown::Left;
 use super::validate::Valid;
 use super::{Error, trouble};
@@ -27,6 +28,7 @@ pub(super) fn status(
     seen: &Seen,
     valid: &Result<Valid, Statement>,
     done: &Result<Done, Error>,
+    replicas: States,
 ) {
     let (statements, components, route) = match valid {
         Err(statement) => (vec![statement.clone()], Vec::new(), None),
@@ -54,7 +56,7 @@ pub(super) fn status(
             )
         }
     };
-    put(world, seen, &statements, components, route);
+    put(world, seen, &statements, components, route, replicas);
 }
 
 /// Says how its removal stands.
@@ -67,7 +69,7 @@ pub(super) fn gone(world: &World, seen: &Seen, result: &Result<Left, Error>) {
         Err(error) => (State::False, reason::APPLY_FAILED, chain(error)),
     };
     let ready = say(READY, State::False, reason::DELETING, text.clone());
-    put(world, seen, &[say(GONE, state, reason, text), ready], Vec::new(), None);
+    put(world, seen, &[say(GONE, state, reason, text), ready], Vec::new(), None, States::default());
 }
 
 fn put(
@@ -76,6 +78,7 @@ fn put(
     statements: &[Statement],
     components: Vec<ComponentStatus>,
     route: Option<String>,
+    replicas: States,
 ) {
     let before = world.outbox.before(world, &seen.name);
     let generation = Some(seen.generation());
@@ -84,6 +87,9 @@ fn put(
         conditions: conditions(&before, statements, generation, &world.context.now()),
         components,
         route,
+        volumes: replicas.volumes,
+        replicas: replicas.replicas,
+        copies: replicas.copies,
     };
     world.outbox.put(world, &seen.name, Status::Hall(Box::new(status)));
 }

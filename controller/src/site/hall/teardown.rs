@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use super::Error;
 use super::observe::Seen;
+use super::{Error, replica};
 use crate::children::Child;
 use crate::site::ensure;
 use crate::site::world::World;
@@ -31,7 +31,12 @@ fn step(child: &Child) -> u8 {
 
 /// One step of it. Every removal is shown by a watch, which calls for the next.
 pub(super) async fn run(world: &World, seen: &Seen) -> Result<Left, Error> {
+    // What is sent and kept of other sites has no pods to wait for.
+    let replicas = replica::remove(world, seen.uid()).await?;
     let all = world.children.of_hall(seen.vdc_uid(), seen.uid());
+    if all.is_empty() && replicas {
+        return Ok(Left::Waiting("its replicas are being removed".to_owned()));
+    }
     let Some(now) = all.iter().map(|c| step(c)).min() else {
         // Its VDC may have waited for it.
         seen.wake_vdc(world);

@@ -6,6 +6,7 @@ mod apply;
 mod seal;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use super::Options;
 use super::world::{Name, World};
 use crate::context::Context;
 use crate::error::{Class, Classified};
-use crate::keys::custody::{Custody, Machines};
+use crate::keys::custody::{Custody, Machines, certificate};
 use crate::keys::embedded::Embedded;
 use crate::keys::{KeyError, Provider};
 use crate::queue::Next;
@@ -37,6 +38,8 @@ pub(super) struct Store {
     pub(super) embedded: Option<Embedded>,
     /// What other sites seal for.
     pub(super) custody: Option<Custody>,
+    /// Certificate (PEM) of its key.
+    certificate: Option<PathBuf>,
     /// Who says which key is which site's.
     pub(super) machines: Option<Machines>,
     /// When keys of a VDC were last seen to open.
@@ -53,9 +56,17 @@ impl Store {
         Ok(Self {
             embedded: embedded.transpose()?,
             custody: options.custody_key.as_deref().map(Custody::read).transpose()?,
+            certificate: options.custody_cert.clone(),
             machines: options.machine_ca.as_deref().map(Machines::read).transpose()?,
             proved: Mutex::default(),
         })
+    }
+
+    /// What other sites seal for. Read anew each time, as certificates are renewed; one that cannot be read is told in the
+    /// log.
+    pub(super) fn certificate(&self) -> Option<String> {
+        let read = certificate(self.certificate.as_deref()?);
+        read.inspect_err(|error| tracing::error!(%error, "no site can seal a key for this one")).ok()
     }
 
     fn proof_is_due(&self, vdc: &str) -> bool {
@@ -100,7 +111,7 @@ impl Classified for Error {
 
 /// One pass over the volumes of one VDC, by its uid.
 pub(super) async fn reconcile(world: &World, name: &Name) -> Result<Next, Error> {
-    let (asked, replicated) = (world.volume_keys.tagged(&name.0), world.replications.tagged(&name.0));
+    let (asked, replicated) = (world.volume_keys.tagged(&name.0), world.replicas.sent.tagged(&name.0));
     if asked.is_empty() && replicated.is_empty() {
         return Ok(Next::Wait);
     }

@@ -59,6 +59,7 @@ fn status(world: &World, report: &SiteReport) -> SiteReportStatus {
         allocatable: Quota::from_amounts(&allocatable),
         storage_classes,
         gateway_classes,
+        custody: world.ends.keys.certificate(),
         orphaned,
     }
 }

@@ -158,9 +158,7 @@ async fn end_pods(world: &World, namespaces: &BTreeSet<String>) -> Result<Vec<St
 
 fn hall_gone(world: &World, record: &SliceRecord) -> bool {
     let hall = record.spec.hall.as_ref();
-    hall.is_some_and(|h| {
-        h.desired == Desired::Absent && world.children.of_hall(&h.vdc.uid, &h.source.uid).is_empty()
-    })
+    hall.is_some_and(|h| h.desired == Desired::Absent && world.hall_is_gone(&h.vdc.uid, &h.source.uid))
 }
 
 fn hall_name(record: &SliceRecord) -> String {

@@ -44,6 +44,7 @@ fn hall(scale: Scale, name: &str, display: &str, class: AvailabilityClass, prior
         vdc_ref: NameRef { name: HALL_VDC.to_owned() },
         display_name: display.to_owned(),
         availability_class: class,
+        rpo_seconds: None,
         priority,
         slo: Slo { availability_permille: if class == AvailabilityClass::Platinum { 999 } else { 995 } },
         portal: Some(Portal {

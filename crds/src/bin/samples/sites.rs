@@ -38,7 +38,7 @@ fn providers(scale: Scale, index: u8, name: &str) -> Providers {
         name: "yunting-encrypted".to_owned(),
         driver: "volumes.yunting.io".to_owned(),
         encryption: StorageEncryption::PerVolume,
-        replication: StorageReplication::None,
+        replication: StorageReplication::Native,
     };
     // The lab's gateway is a process of the node, not a pod: it calls pods from these addresses.
     let sources = vec![format!("10.1{index}.0.1/32"), format!("192.168.77.{index}/32")];

@@ -90,8 +90,16 @@ fn controllers(plan: &Plan) -> [Process; 2] {
     let mut site = words(&["site", "--site", name, "--hub-kubeconfig", &hub_side]);
     site.extend(words(&["--site-kubeconfig", &own_side, "--listen", &listen(SITE_CONTROLLER_PORT)]));
     let file = |name: &str| text(&plan.dir.0.join("pki").join(name));
-    let (custody, machines) = (file("custody.key"), file("machines-ca.crt"));
-    site.extend(words(&["--keys", &plan.disk("keys"), "--custody-key", &custody, "--machine-ca", &machines]));
+    let (custody, certificate) = (file("custody.key"), file("custody.crt"));
+    site.extend(words(&[
+        "--keys",
+        &plan.disk("keys"),
+        "--custody-key",
+        &custody,
+        "--custody-cert",
+        &certificate,
+    ]));
+    site.extend(["--machine-ca".to_owned(), file("machines-ca.crt")]);
     let health = |port| Ready::Http(port, "/healthz");
     [
         Process::new(CONTROLLERS[0], program.clone(), hub)

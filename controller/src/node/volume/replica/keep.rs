@@ -79,7 +79,7 @@ pub(in crate::node::volume) async fn serve(
     let wanted = Box::new(move |name: &str| of.get_cluster(name).map(|object| object.spec.clone()));
     let wake = waker.clone();
     let changed = Box::new(move |name: &str| wake.wake(name.to_owned()));
-    let receiver = Arc::new(Receiver::new(disk.clone(), store, wanted, changed));
+    let receiver = Arc::new(Receiver::new(disk.clone(), store.clone(), wanted, changed));
     let world = Arc::new(World {
         driver,
         sender: Sender::new(disk.clone(), options.machine.clone(), options.bytes_per_second),
@@ -104,6 +104,7 @@ pub(in crate::node::volume) async fn serve(
         () = send => Ok(()),
         () = tend => Ok(()),
         () = super::tend::follow_keys(&world, &waker) => Ok(()),
+        () = super::room::tell(&options.address, &store, lent) => Ok(()),
         ended = service::serve(receiver, options.machine.clone(), options.listen) => ended,
     }
 }

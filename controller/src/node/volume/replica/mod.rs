@@ -3,13 +3,14 @@
 //!
 //! `sender` and `receiver` are the two ends, `service` and `tls` how they reach each other, `disk` what each keeps, `check`
 //! what a stream may hold, `keep` and `tend` what the objects `VolumeReplication` and `VolumeReplica` ask for, `local` what
-//! is done to volumes of this node.
+//! is done to volumes of this node, `room` what the site is told of this one.
 
 pub mod check;
 pub mod disk;
 mod keep;
 mod local;
 pub mod receiver;
+mod room;
 pub mod sender;
 pub mod service;
 mod stream;
@@ -26,6 +27,8 @@ pub struct Options {
     pub machine: tls::Machine,
     /// Where other nodes' points come in.
     pub listen: SocketAddr,
+    /// Where nodes of other sites reach it, `<host or address>:<port>`.
+    pub address: String,
     /// Bytes in a second that all volumes together may send.
     pub bytes_per_second: Option<NonZeroU32>,
 }
