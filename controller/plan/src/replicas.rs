@@ -206,8 +206,8 @@ pub fn replicated(
     Some(match lacking.first() {
         None => {
             let text = format!(
-                "{} volumes have replicas at {}, no older than {} s",
-                claims.len(),
+                "each of {} has a replica at {}, no older than {} s",
+                count(claims.len()),
                 at.join(", "),
                 rpo(spec)
             );
@@ -215,6 +215,10 @@ pub fn replicated(
         }
         Some(worst) => say(REPLICATED, worst.state, worst.reason, list(&lacking)),
     })
+}
+
+fn count(volumes: usize) -> String {
+    if volumes == 1 { "1 volume".to_owned() } else { format!("{volumes} volumes") }
 }
 
 /// Why a volume has no replica.

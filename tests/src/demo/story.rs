@@ -93,7 +93,7 @@ fn tables(shell: &Shell) -> anyhow::Result<()> {
     )?;
     println!("(`kubectl get yunting -A` shows the 46 bureaus and every slice, too)");
     shell.title("What is not claimed");
-    let columns = "custom-columns=HALL:.metadata.name,CLASS:.spec.availabilityClass,PROTECTED:.status.conditions[?(@.type==\"Protected\")].status,REASON:.status.conditions[?(@.type==\"Protected\")].reason";
+    let columns = "custom-columns=HALL:.metadata.name,CLASS:.spec.availabilityClass,REPLICATED:.status.conditions[?(@.type==\"Replicated\")].status,PROTECTED:.status.conditions[?(@.type==\"Protected\")].status,REASON:.status.conditions[?(@.type==\"Protected\")].reason";
     shell.kubectl("hub", &["get", "halls", "-A", "-o", columns])?;
     let columns = "custom-columns=VDC:.metadata.name,ISOLATED:.status.conditions[?(@.type==\"NetworkIsolated\")].reason,ENCRYPTED:.status.conditions[?(@.type==\"VolumesEncrypted\")].reason";
     shell.kubectl("hub", &["get", "vdc", "-A", "-o", columns])
