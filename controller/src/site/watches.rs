@@ -8,7 +8,7 @@ use k8s_openapi::api::admissionregistration::v1::{
 use kube::runtime::watcher;
 use kube::{Api, Client, ResourceExt};
 use tokio_util::sync::CancellationToken;
-use yunting_crds::{HallSlice, NodeReport, SliceRecord, VdcSlice};
+use yunting_crds::{HallSlice, NodeReport, SliceRecord, VdcSlice, VolumeKey};
 
 use super::isolation::Words;
 use super::report::canary::Canary;
@@ -83,6 +83,22 @@ pub(super) fn watch_nodes(at_site: &Starter<'_>, w: &Wakers, records: &Cache<Sli
         }
     });
     words
+}
+
+/// Who asks for keys of volumes, by uid of the VDC. An asker also says on which node a volume is, which its hall waits for.
+pub(super) fn watch_keys(
+    at_site: &Starter<'_>,
+    w: &Wakers,
+    records: &Cache<SliceRecord>,
+) -> Cache<VolumeKey> {
+    let (w, records) = (w.clone(), records.clone());
+    let vdc = |key: &VolumeKey| vec![key.spec.vdc.clone()];
+    at_site.tagged(vdc, move |key: &VolumeKey| {
+        w.keys.wake(Name(key.spec.vdc.clone()));
+        for record in records.tagged(&key.spec.vdc) {
+            w.about(&record.name_any());
+        }
+    })
 }
 
 /// Only that they change matters; the caches are kept alive by their tasks.

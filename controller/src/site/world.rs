@@ -34,7 +34,7 @@ use super::review::Review;
 use super::usage::Usage;
 use super::vdc::closing::Closings;
 use super::vdc::limits::Lowering;
-use super::watches::{Starter, hub_heard, tally, watch_nodes, watch_policies};
+use super::watches::{Starter, hub_heard, tally, watch_keys, watch_nodes, watch_policies};
 use crate::cache::Cache;
 use crate::children::{Child, Children, Watched};
 use crate::context::Context;
@@ -276,14 +276,7 @@ impl World {
             let w = w.clone();
             move |_: &StorageClass| w.report()
         });
-        let volume_keys = at_site.tagged(|k: &VolumeKey| vec![k.spec.vdc.clone()], {
-            let (w, records) = (w.clone(), records.clone());
-            move |k: &VolumeKey| {
-                w.keys.wake(Name(k.spec.vdc.clone()));
-                // It says on which node a volume of theirs is.
-                halls_of(&records, &k.spec.vdc).iter().for_each(|r| w.about(&r.name_any()));
-            }
-        });
+        let volume_keys = watch_keys(&at_site, w, &records);
         let replicas = Replicas::start(&at_site, w);
         watch_policies(&at_site, &canary);
         let words = watch_nodes(&at_site, w, &records);

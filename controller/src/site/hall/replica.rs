@@ -211,7 +211,7 @@ async fn one(
         Some(object) if object.spec == spec => Ok(()),
         _ => write::<VolumeReplication>(world, &valid.hall, &copy.claim, name, &ours(&spec)).await,
     };
-    let how = done.as_ref().map(|()| ()).map_err(|e| chain(e));
+    let how = done.as_ref().copied().map_err(|e| chain(e));
     (done, how)
 }
 

@@ -27,6 +27,7 @@ fn room(node: &str, free: i64) -> Room {
     Room { node: node.to_owned(), address: format!("{node}:9443"), free }
 }
 
+#[allow(clippy::needless_pass_by_value)] // reads better in tables
 fn standing(volume: &str, node: &str, state: &str, conditions: Value) -> BTreeMap<String, VolumeReplica> {
     let from = Remote { node: node.to_owned(), ..wanted(volume, 1).from };
     let object = json!({"apiVersion": "yunting.io/v1alpha1", "kind": "VolumeReplica", "metadata": {"name": volume},

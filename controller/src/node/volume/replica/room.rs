@@ -22,20 +22,20 @@ pub(super) async fn tell(address: &str, store: &Store, lent: &Lent<'_>) {
     let mut told = None;
     loop {
         tick.tick().await;
-        let left = match store.room() {
+        let free = match store.room() {
             Ok(room) => room.left() / STEP * STEP,
             Err(error) => {
                 tracing::warn!(error = chain(&error), "how much room there is for replicas, cannot be said");
                 continue;
             }
         };
-        if told == Some(left) {
+        if told == Some(free) {
             continue;
         }
-        let free_bytes = i64::try_from(left).unwrap_or(i64::MAX);
+        let free_bytes = i64::try_from(free).unwrap_or(i64::MAX);
         let room = ReplicaRoom { address: address.to_owned(), free_bytes };
         match lent.writer.status(MANAGER, lent.report, None, &json!({"replicas": room})).await {
-            Ok(_) => told = Some(left),
+            Ok(_) => told = Some(free),
             // The prober makes the report.
             Err(error) => tracing::info!(error = chain(&error), "the room for replicas was not told yet"),
         }
