@@ -30,6 +30,8 @@ mod site;
 mod site_fixtures;
 #[path = "policies/volumes.rs"]
 mod volumes;
+#[path = "policies/ways_in.rs"]
+mod ways_in;
 #[path = "policies/workloads.rs"]
 mod workloads;
 
@@ -53,7 +55,8 @@ async fn a_site_refuses_what_it_must_and_nothing_else() {
     install(&server, Place::Crds("site")).await;
     apply(&server, site_fixtures::objects()).await;
     install(&server, Place::Manifests("site")).await;
-    let cases = [site::cases(), workloads::cases(), volumes::cases(), nodes::cases()].concat();
+    let cases =
+        [site::cases(), workloads::cases(), volumes::cases(), nodes::cases(), ways_in::cases()].concat();
     Table::new(cases).check(&server, "site").await;
 }
 

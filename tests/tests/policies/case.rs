@@ -53,16 +53,35 @@ pub struct Ask {
     path: String,
     content: &'static str,
     body: Body,
+    /// It leads to something that need not be there.
+    leads: bool,
 }
 
 /// Creates an object in the collection at `path`.
 pub fn create(path: &str, body: Value) -> Ask {
-    Ask { method: "POST", path: path.into(), content: "application/json", body: Body::Json(body) }
+    Ask {
+        method: "POST",
+        path: path.into(),
+        content: "application/json",
+        body: Body::Json(body),
+        leads: false,
+    }
+}
+
+/// Calls a way that is neither reading nor writing an object.
+pub fn call(method: &'static str, path: &str) -> Ask {
+    Ask { method, path: path.into(), content: "application/json", body: Body::Json(Value::Null), leads: true }
 }
 
 /// Deletes the object at `path`.
 pub fn delete(path: &str) -> Ask {
-    Ask { method: "DELETE", path: path.into(), content: "application/json", body: Body::Json(Value::Null) }
+    Ask {
+        method: "DELETE",
+        path: path.into(),
+        content: "application/json",
+        body: Body::Json(Value::Null),
+        leads: false,
+    }
 }
 
 /// Server-side apply to the object at `path`.
@@ -72,6 +91,7 @@ pub fn applied(path: &str, body: Value) -> Ask {
         path: path.into(),
         content: "application/apply-patch+yaml",
         body: Body::Json(body),
+        leads: false,
     }
 }
 
@@ -82,13 +102,14 @@ pub fn merge(path: &str, patch: Value) -> Ask {
         path: path.into(),
         content: "application/merge-patch+json",
         body: Body::Json(patch),
+        leads: false,
     }
 }
 
 /// Strategic merge patch of the object at `path`.
 pub fn strategic(path: &str, patch: Value) -> Ask {
     let content = "application/strategic-merge-patch+json";
-    Ask { method: "PATCH", path: path.into(), content, body: Body::Json(patch) }
+    Ask { method: "PATCH", path: path.into(), content, body: Body::Json(patch), leads: false }
 }
 
 /// JSON patch of the object at `path`.
@@ -98,12 +119,19 @@ pub fn json_patch(path: &str, patch: Value) -> Ask {
         path: path.into(),
         content: "application/json-patch+json",
         body: Body::Json(patch),
+        leads: false,
     }
 }
 
 /// Reads the object that `path` is about, changes it and puts it to `path`.
 pub fn put(path: &str, edit: Edit) -> Ask {
-    Ask { method: "PUT", path: path.into(), content: "application/json", body: Body::Edit(edit) }
+    Ask {
+        method: "PUT",
+        path: path.into(),
+        content: "application/json",
+        body: Body::Edit(edit),
+        leads: false,
+    }
 }
 
 /// What must become of a request.
@@ -174,12 +202,22 @@ impl Case {
         let everything = (!self.user.groups.contains(&REAL_RIGHTS)).then_some(EVERYTHING);
         let groups: Vec<&str> = self.user.groups.iter().copied().chain(everything).collect();
         let content = self.ask.content;
-        let answer =
-            request(client, self.user.name, &groups, self.ask.method, &self.ask.path, content, &body, true)
-                .await;
+        let answer = request(
+            client,
+            self.user.name,
+            &groups,
+            self.ask.method,
+            &self.ask.path,
+            content,
+            &body,
+            !self.ask.leads,
+        )
+        .await;
         match answer {
             // Past admission: only the name is taken.
             Err(why) if why.contains(": AlreadyExists") => Ok(()),
+            // The same: what the way leads to is not there.
+            Err(why) if self.ask.leads && why.contains(": NotFound") => Ok(()),
             answer => answer.map(drop),
         }
     }
