@@ -3,6 +3,7 @@
 //! It uses the doors that users use: `yunting-lab`, `kubectl`, and a hall's front door.
 
 mod ciphertext;
+pub mod city;
 pub mod door;
 pub mod shell;
 pub mod story;

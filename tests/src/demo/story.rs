@@ -1,30 +1,21 @@
 //! The story that `make demo` tells.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use k8s_openapi::api::core::v1::Namespace;
 use kube::Client;
 use kube::api::{Api, ListParams};
-use kube::runtime::wait::await_condition;
 use yunting_crds::Hall;
 use yunting_crds::conditions::reason;
 use yunting_crds::hall::{AvailabilityClass, HallRole};
-use yunting_lab::manifests;
 use yunting_lab::spec::Lab;
 use yunting_lab::state::State;
-use yunting_lab::stock::Stock;
 
-use super::door;
 use super::shell::Shell;
 use super::wait::until;
+use super::{city, door};
 
-/// Time for six halls on three fresh sites; measured two to three minutes.
-const HALLS: Duration = Duration::from_mins(10);
-/// Time in which the hub makes the bureaus' namespaces.
-const NAMESPACES: Duration = Duration::from_mins(1);
 /// Time after which a silent site must be told as such; its beat is given up after 15 s.
 const SILENCE: Duration = Duration::from_mins(2);
 /// The site that loses power: never the active one of the halls.
@@ -44,8 +35,8 @@ pub async fn tell(name: &str, samples: &Path) -> anyhow::Result<()> {
     let client = yunting_lab::client::hub(&lab, &lab.sites[0]).await?;
 
     shell.title("The city of Bozhou: 46 bureaus, five VDCs, six halls");
-    apply(&lab, &client, samples).await?;
-    let took = until(&client, HALLS, super::wait::Picture::all_ready).await?;
+    city::apply(&lab, &client, samples).await?;
+    let took = until(&client, city::PATIENCE, super::wait::Picture::all_ready).await?;
     println!("every site, VDC and hall is ready after {} s", took.as_secs());
 
     tables(&shell)?;
@@ -56,32 +47,6 @@ pub async fn tell(name: &str, samples: &Path) -> anyhow::Result<()> {
     power_cut(&shell, &lab, &client).await?;
     further(&shell, up, began.elapsed());
     Ok(())
-}
-
-/// Applies the sample: what is cluster-scoped first, and the rest once the bureaus have their namespaces.
-async fn apply(lab: &Lab, client: &Client, samples: &Path) -> anyhow::Result<()> {
-    let mut variables = Stock::read(lab)?.variables();
-    let ports = State::read(lab)?.context("the lab has no state")?.ports;
-    for site in &lab.sites {
-        variables.insert(format!("gateway-{}", site.name), format!("127.0.0.1:{}", ports.gateway(site)));
-    }
-    let objects = manifests::read_dir(samples, &variables)?;
-    println!("applying {} objects of {} as the platform's administrator", objects.len(), samples.display());
-    let (inside, outside): (Vec<_>, Vec<_>) =
-        objects.into_iter().partition(|o| o.metadata.namespace.is_some());
-    manifests::apply(client, &outside).await?;
-    let namespaces: BTreeSet<String> = inside.iter().filter_map(|o| o.metadata.namespace.clone()).collect();
-    let api: Api<Namespace> = Api::all(client.clone());
-    for namespace in &namespaces {
-        let exists = await_condition(api.clone(), namespace, |n: Option<&Namespace>| n.is_some());
-        let waited = tokio::time::timeout(NAMESPACES, exists).await;
-        waited.with_context(|| {
-            format!("the hub did not make namespace {namespace}; is its controller running?")
-        })??;
-    }
-    // A VDC is placed where sites are ready at that moment, and stays there: let all be ready.
-    until(client, HALLS, |p| p.sites.1 > 0 && p.sites.0 == p.sites.1).await?;
-    manifests::apply(client, &inside).await.context("the bureaus' objects were not accepted")
 }
 
 fn tables(shell: &Shell) -> anyhow::Result<()> {
@@ -235,7 +200,7 @@ async fn power_cut(shell: &Shell, lab: &Lab, client: &Client) -> anyhow::Result<
     shell.kubectl("hub", &["annotate", "--overwrite", "bureau", "education", "demo=while-a-site-is-dark"])?;
     shell.title("Power returns");
     shell.lab(&["poweron", VICTIM])?;
-    let took = until(client, HALLS, super::wait::Picture::all_ready).await?;
+    let took = until(client, city::PATIENCE, super::wait::Picture::all_ready).await?;
     println!("everything is ready again after {} s", took.as_secs());
     shell.kubectl("hub", &["get", "halls", "-A"])
 }

@@ -24,7 +24,6 @@ use super::fixture::{PATIENCE, World, gone, namespace_of, seen, until};
 use super::provision::BUREAU;
 
 const SITE: &str = "qiaocheng";
-const OTHER: &str = "guoyang";
 const HALL: &str = "gold";
 /// What the sample's components listen at, DNS, the kubelet, API servers, and one that nobody declared.
 const PORTS: [u16; 8] = [53, 1053, 5432, 6443, 7443, 8080, 9999, 10250];
@@ -185,7 +184,7 @@ fn stands(world: &World, site: &Site) -> anyhow::Result<()> {
 }
 
 /// How many ways are open; an error where that is not what was declared.
-fn agrees(world: &World, site: &Site) -> anyhow::Result<usize> {
+pub(super) fn agrees(world: &World, site: &Site) -> anyhow::Result<usize> {
     let (wrong, open) = differing(world, site)?;
     println!("{open} ways are open");
     ensure!(wrong.is_empty(), "{} differ from what was declared:\n{}", wrong.len(), wrong.join("\n"));
@@ -287,7 +286,7 @@ fn ends<'a>(world: &World, site: &Site, facts: &'a Facts) -> anyhow::Result<Vec<
         Ok(End { netns, party: Party::Pod(pod), name: format!("{}/{}", pod.namespace, pod.name) })
     });
     let node = End { netns: netns(world, site), party: Party::Node, name: "the node".to_owned() };
-    let other = world.lab.site(OTHER)?;
+    let other = world.lab.sites.iter().find(|s| s.name != site.name).context("there is no other site")?;
     let foreign = End {
         netns: netns(world, other),
         party: Party::Other(other.address()),

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, missing_docs)]
 
 mod boundary;
+mod city;
 mod closed;
 mod deletion;
 mod drift;
@@ -44,12 +45,13 @@ fn main() -> ExitCode {
 type Test = fn(&World) -> anyhow::Result<()>;
 
 fn trials(world: Option<&Arc<World>>) -> Vec<Trial> {
-    let tests: [(&str, Test); 18] = [
+    let tests: [(&str, Test); 20] = [
         ("a_vdc_and_its_hall_become_running_pods", provision::running),
         ("what_stands_is_not_written_again", provision::quiet),
         ("a_hall_answers_through_the_front_door", provision::front_door),
         ("people_are_told_where_it_is_and_what_hinders_it", provision::told),
         ("packets_go_where_it_was_declared_and_nowhere_else", boundary::matrix),
+        ("no_way_leads_past_the_border_through_the_api_server", city::through_the_server),
         ("a_way_that_nobody_declared_is_told", boundary::broken),
         ("without_the_nodes_controller_no_pod_gets_a_network", boundary::without),
         ("what_a_pod_writes_is_ciphertext_on_every_disk", volumes::ciphertext),
@@ -62,6 +64,7 @@ fn trials(world: Option<&Arc<World>>) -> Vec<Trial> {
         ("what_is_taken_away_leaves_nothing", deletion::backwards),
         ("nobody_works_as_system_masters", identity::nobody_is_master),
         ("a_site_without_power_is_told_as_silent_and_comes_back", power::lost_and_back),
+        ("who_reaches_whom_in_bozhou_is_what_was_declared", city::matrix),
         ("down_leaves_nothing", fixture::down),
     ];
     let trial = |(name, test): (&str, Test)| {

@@ -80,6 +80,11 @@ impl Database {
         Ok(())
     }
 
+    /// Its namespace at the site.
+    pub(super) fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
     /// Name of its volume.
     pub(super) async fn volume(&self, world: &World, site: &str) -> anyhow::Result<String> {
         let client = world.site(site).await?;

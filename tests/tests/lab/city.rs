@@ -1,0 +1,119 @@
+//! The whole city at once: who reaches whom at every site of the Bozhou sample is what its specs declare, also after a site
+//! was without power; and no way leads past that through the API server.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use anyhow::{Context, ensure};
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::ListParams;
+use kube::{Api, ResourceExt};
+use yunting_crds::labels;
+use yunting_tests::demo::city;
+use yunting_tests::demo::wait::{Picture, until};
+
+use super::boundary::agrees;
+use super::fixture::{PATIENCE, World};
+use super::provision::BUREAU;
+use super::volumes::{Database, HALL, SITE};
+
+/// Site that loses power; halls are active there.
+const VICTIM: &str = "qiaocheng";
+/// Fewest ways that are open at a site that runs halls: less, and nothing was there to be asked.
+const OPEN: usize = 20;
+
+pub fn matrix(world: &World) -> anyhow::Result<()> {
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crds/samples/bozhou/lab");
+    world.runtime.block_on(async {
+        city::apply(&world.lab, &world.hub, &samples).await?;
+        until(&world.hub, city::PATIENCE, Picture::all_ready).await
+    })?;
+    let mut busy = 0;
+    for site in &world.lab.sites {
+        let open = agrees(world, site).with_context(|| format!("at {}", site.name))?;
+        busy += usize::from(open >= OPEN);
+    }
+    ensure!(busy >= 2, "only {busy} sites have {OPEN} open ways or more");
+    let since = Timestamp::now();
+    world.lab(&["poweroff", VICTIM])?;
+    world.lab(&["poweron", VICTIM])?;
+    world.runtime.block_on(async {
+        begun_anew(world, since).await?;
+        until(&world.hub, city::PATIENCE, Picture::all_ready).await
+    })?;
+    let open = agrees(world, world.lab.site(VICTIM)?).context("after a power cut")?;
+    ensure!(open >= OPEN, "only {open} ways are open after a power cut");
+    Ok(())
+}
+
+/// Waits until every pod of a VDC at the site is ready and was made so after that moment: before a kubelet has looked, pods
+/// that a power cut took still count as ready.
+async fn begun_anew(world: &World, since: Timestamp) -> anyhow::Result<()> {
+    let pods: Api<Pod> = Api::all(world.site(VICTIM).await?);
+    let ours = ListParams::default().labels(labels::VDC_UID);
+    let began = std::time::Instant::now();
+    loop {
+        let late: Vec<String> = match pods.list(&ours).await {
+            Ok(all) => all.iter().filter(|p| !ready_since(p, since)).map(|p| p.name_any()).collect(),
+            Err(error) => vec![error.to_string()],
+        };
+        if late.is_empty() {
+            return Ok(());
+        }
+        ensure!(began.elapsed() < PATIENCE, "not ready after the power cut: {}", late.join(", "));
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await; // between two looks
+    }
+}
+
+fn ready_since(pod: &Pod, since: Timestamp) -> bool {
+    let Some(status) = &pod.status else { return false };
+    let anew = status.container_statuses.iter().flatten().all(|c| {
+        let running = c.state.as_ref().and_then(|s| s.running.as_ref());
+        running.and_then(|r| r.started_at.as_ref()).is_some_and(|t| t.0 >= since)
+    });
+    let ready = status.conditions.iter().flatten().any(|c| c.type_ == "Ready" && c.status == "True");
+    anew && ready
+}
+
+/// Forwarded ports and the API server's proxy meet neither the node's table nor its gate: they are closed for everybody, and
+/// open for one who takes on the group for it, by name.
+pub fn through_the_server(world: &World) -> anyhow::Result<()> {
+    let database = world.runtime.block_on(Database::find(world, BUREAU, HALL, SITE))?;
+    let (namespace, pod) = (database.namespace(), database.pod.name_any());
+    let raw = |path: &str| vec!["get".to_owned(), "--raw".to_owned(), path.to_owned()];
+    let ways = [
+        raw(&format!("/api/v1/namespaces/{namespace}/pods/{pod}:5432/proxy/")),
+        raw(&format!("/api/v1/namespaces/{namespace}/services/x:5432/proxy/")),
+        raw(&format!("/api/v1/nodes/{}/proxy/pods", world.lab.site(SITE)?.node())),
+        ["--namespace", namespace, "port-forward", &pod, ":5432"].map(str::to_owned).to_vec(),
+    ];
+    for way in &ways {
+        let told = text(&kubectl(world, way)?);
+        ensure!(told.contains("break-glass"), "{way:?}: {told}");
+    }
+    let glass =
+        ["--as=ops", "--as-group=system:masters", "--as-group=yunting:break-glass"].map(str::to_owned);
+    let measured = raw(&format!("/api/v1/nodes/{}/proxy/metrics", world.lab.site(SITE)?.node()));
+    let read = kubectl(world, &measured)?;
+    ensure!(read.status.success(), "metrics of a node cannot be read: {}", text(&read));
+    // The same ways, taken on: what they lead to answers, so that a refusal above was one.
+    let pods = [ways[2].clone(), glass.to_vec()].concat();
+    let read = kubectl(world, &pods)?;
+    ensure!(read.status.success(), "{pods:?}: {}", text(&read));
+    let proxied = [ways[0].clone(), glass.to_vec()].concat();
+    let told = text(&kubectl(world, &proxied)?);
+    ensure!(!told.contains("leads past the border"), "{proxied:?}: {told}");
+    Ok(())
+}
+
+fn kubectl(world: &World, words: &[String]) -> anyhow::Result<Output> {
+    let kubeconfig = world.lab.kubeconfigs().join(format!("{SITE}.yaml"));
+    let mut command = Command::new("timeout");
+    let command = command.args(["30"]).arg(world.lab.program("kubectl")).arg("--kubeconfig").arg(kubeconfig);
+    Ok(command.args(words).output()?)
+}
+
+fn text(output: &Output) -> String {
+    [&output.stdout, &output.stderr].map(|t| String::from_utf8_lossy(t).into_owned()).concat()
+}
