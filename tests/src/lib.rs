@@ -9,3 +9,4 @@ pub mod netns;
 pub mod node;
 pub mod plane;
 pub mod pods;
+pub mod tap;

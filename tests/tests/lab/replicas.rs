@@ -2,6 +2,9 @@
 //! within the objective; a cut is told and made good; activated, the replica opens there with that site's own key and holds
 //! what its point held.
 
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+
 use anyhow::{Context, ensure};
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
 use k8s_openapi::jiff::Timestamp;
@@ -10,15 +13,20 @@ use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 use yunting_crds::conditions::{State, find, state_of};
 use yunting_crds::{Hall, VirtualDataCenter, VolumeKey, VolumeReplica, VolumeReplication};
-use yunting_lab::site::parts::NODE_CONTROLLER;
+use yunting_lab::site::parts::{NODE_CONTROLLER, REPLICA_PORT};
+use yunting_lab::spec::Lab;
+use yunting_tests::netns::run;
+use yunting_tests::tap::Tap;
 
 use super::fixture::{PATIENCE, World, gone, namespace_of, until};
 use super::provision::BUREAU;
-use super::volumes::{Database, HALL, MOUNT, SITE, occurrences};
+use super::volumes::{Database, HALL, MOUNT, SITE, marker, occurrences};
 
 const ABROAD: &str = "guoyang";
 /// Recovery point objective of the test.
 const RPO: u32 = 4;
+/// Bytes of a point with a new database: that many came over the wire at least.
+const POINT: u64 = 1 << 20;
 /// Name of what the activated replica is used with.
 const USED: &str = "from-abroad";
 
@@ -37,6 +45,7 @@ pub fn replicated(world: &World) -> anyhow::Result<()> {
         &sql("drop table if exists points; create table points (n int primary key)"),
     )?;
     database.run(world, SITE, &sql("insert into points select generate_series(1, 1000)"))?;
+    let wire = Tap::start(&Lab::netns_file(&world.lab.site_netns(world.lab.site(ABROAD)?)), marker())?;
     database.write_marker(world, SITE)?;
     let replica = world.runtime.block_on(Replica::find(world, &database))?;
     world.runtime.block_on(async {
@@ -53,6 +62,7 @@ pub fn replicated(world: &World) -> anyhow::Result<()> {
         writer.join().map_err(|_| anyhow::anyhow!("the writer panicked"))??;
         written
     })?;
+    in_the_dark(world, wire)?;
     let at_most: u64 = database.run(world, SITE, &sql("select max(n) from points"))?.parse()?;
     world.lab(&["exec", ABROAD, "--", "sync"])?;
     let found = occurrences(&world.lab.site_dir(world.lab.site(ABROAD)?).disk_image())?;
@@ -61,6 +71,26 @@ pub fn replicated(world: &World) -> anyhow::Result<()> {
     println!("at least {at_least} rows, at most {at_most}, read {read}");
     ensure!(at_least <= read && read <= at_most, "{read} rows, not {at_least} to {at_most}");
     world.runtime.block_on(replica.away())
+}
+
+/// Nothing that a pod wrote was in the clear on the wire between the sites; the same text is found there when it is sent so.
+fn in_the_dark(world: &World, wire: Tap) -> anyhow::Result<()> {
+    let heard = wire.heard()?;
+    println!("{} bytes came by at {ABROAD}", heard.bytes);
+    ensure!(heard.bytes > POINT, "only {} bytes came by: not even a point", heard.bytes);
+    ensure!(heard.found == 0, "what a pod wrote came by {} times in the clear", heard.found);
+    let abroad = world.lab.site(ABROAD)?;
+    let wire = Tap::start(&Lab::netns_file(&world.lab.site_netns(abroad)), marker())?;
+    let to = SocketAddr::from((abroad.address(), REPLICA_PORT));
+    let clear = move || -> std::io::Result<()> {
+        let mut plain = TcpStream::connect(to)?;
+        plain.write_all(marker().as_bytes())?;
+        // It is no hello of TLS: the other end says so, or hangs up.
+        plain.read(&mut [0]).map(drop).or(Ok(()))
+    };
+    run(&Lab::netns_file(&world.lab.site_netns(world.lab.site(SITE)?)), clear)??;
+    ensure!(wire.heard()?.found > 0, "a text in the clear was not heard: the tap proves nothing");
+    Ok(())
 }
 
 /// Rows that are at the other site at least when it is activated.

@@ -129,6 +129,11 @@ pub fn ciphertext(world: &World) -> anyhow::Result<()> {
     })
 }
 
+/// The text that pods write.
+pub(super) fn marker() -> String {
+    MARKER.concat()
+}
+
 /// How often the marker is in what a file with holes holds.
 pub(super) fn occurrences(file: &Path) -> anyhow::Result<usize> {
     let mut grep = Command::new("grep")
