@@ -69,7 +69,7 @@ async fn begun_anew(world: &World, since: Timestamp) -> anyhow::Result<()> {
     let began = std::time::Instant::now();
     loop {
         let late: Vec<String> = match pods.list(&ours).await {
-            Ok(all) => all.iter().filter(|p| !ready_since(p, since)).map(|p| p.name_any()).collect(),
+            Ok(all) => all.iter().filter(|p| !ready_since(p, since)).map(ResourceExt::name_any).collect(),
             Err(error) => vec![error.to_string()],
         };
         if late.is_empty() {
