@@ -3,8 +3,8 @@
 use kube::{Resource, ResourceExt};
 use serde_json::{Value, json};
 use yunting_crds::{
-    Bureau, DeletionCertificate, Hall, HallSlice, NodeReport, Site, SiteReport, SliceRecord, VdcSlice, VirtualDataCenter,
-    VolumeKey, VolumeReplica, VolumeReplication, labels,
+    Bureau, DeletionCertificate, Hall, HallSlice, NodeReport, Site, SiteReport, SliceRecord, VdcSlice,
+    VirtualDataCenter, VolumeKey, VolumeReplica, VolumeReplication, labels,
 };
 use yunting_plan::object::{ApiKind, Object};
 

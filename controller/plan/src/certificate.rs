@@ -13,7 +13,9 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use yunting_crds::common::Desired;
 use yunting_crds::conditions::{GONE, State, state_of};
-use yunting_crds::deletion_certificate::{DeletionCertificateSpec, KeysEnd, Outcome, SITES, SiteEnd};
+use yunting_crds::deletion_certificate::{
+    DeletionCertificateSpec, KeysDestroyed, KeysEnd, Outcome, SITES, SiteEnd,
+};
 use yunting_crds::vdc::{SiteRole, VdcSiteStatus};
 use yunting_crds::{VdcSlice, vdc::KeyProvider};
 
@@ -37,6 +39,36 @@ const NOT_COVERED: [&str; 6] = [
 /// Name of the certificate at a place of the chain.
 pub fn name(sequence: i64) -> String {
     format!("deletion-{sequence}")
+}
+
+/// What a site says of a VDC's keys when nothing of the VDC is left there. `keeps`: it keeps keys at all; `destroyed`: what was
+/// destroyed, with proof; `volumes`: wrapped keys of the VDC's volumes that are still known there.
+pub fn said(provider: KeyProvider, keeps: bool, destroyed: Option<KeysDestroyed>, volumes: usize) -> KeysEnd {
+    let (outcome, reason) = match (&destroyed, provider) {
+        (Some(d), _) => {
+            let (keys, tried) = (d.count, d.tried);
+            let text = format!(
+                "{keys} keys were destroyed and read back as gone; of {tried} wrapped keys that were tried none opens"
+            );
+            (Outcome::Destroyed, text)
+        }
+        (None, _) if volumes > 0 => {
+            let text = format!(
+                "{volumes} wrapped keys of volumes are known, and the key that they were wrapped with is not at this site: its key directory was replaced, or somebody took the key away"
+            );
+            (Outcome::NotSeen, text)
+        }
+        (None, KeyProvider::Vault) => {
+            (Outcome::NoKeys, "the keys were to be in Vault, and none was ever made at this site".to_owned())
+        }
+        (None, KeyProvider::Embedded) if !keeps => {
+            (Outcome::NoKeys, "this site keeps no keys: its controller runs without --keys".to_owned())
+        }
+        (None, KeyProvider::Embedded) => {
+            (Outcome::NoKeys, "no volume of the VDC had asked for a key at this site".to_owned())
+        }
+    };
+    KeysEnd { outcome, provider, reason, destroyed }
 }
 
 /// How the stay of a VDC at a site ended, once it has: the site says that nothing is left, or it was given up. `site` is its

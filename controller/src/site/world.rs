@@ -326,6 +326,8 @@ impl World {
         records.ready().await;
         children.ready().await;
         nodes.ready().await;
+        // What is known of volumes' keys is tried when those of a VDC are destroyed.
+        volume_keys.ready().await;
         wakers.report();
         let review = Review::of(records.all().iter().map(|r| r.name_any()));
         Ok(Self {
@@ -436,6 +438,7 @@ async fn hub_heard(w: Wakers, records: Cache<SliceRecord>, vdcs: Cache<VdcSlice>
     w.report();
     for record in records.all() {
         w.outbox.wake(Name(record.name_any()));
+        w.mirror.wake(Name(record.name_any()));
     }
 }
 

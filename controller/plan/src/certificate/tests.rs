@@ -91,6 +91,23 @@ fn a_stay_has_ended_only_when_the_site_says_so_of_what_it_was_asked() {
 }
 
 #[test]
+fn a_site_calls_keys_destroyed_only_with_proof_and_misses_those_that_volumes_knew() {
+    let (embedded, vault) = (KeyProvider::Embedded, KeyProvider::Vault);
+    let proof = destroyed(5, 0).destroyed;
+    let of = |provider, keeps, proof: Option<KeysDestroyed>, volumes| {
+        let said = said(provider, keeps, proof.clone(), volumes);
+        assert_eq!(said.destroyed, proof);
+        said.outcome
+    };
+    assert_eq!(of(embedded, true, proof.clone(), 0), Outcome::Destroyed);
+    assert_eq!(of(embedded, true, proof, 3), Outcome::Destroyed);
+    for (provider, keeps) in [(embedded, true), (embedded, false), (vault, true)] {
+        assert_eq!(of(provider, keeps, None, 0), Outcome::NoKeys);
+        assert_eq!(of(provider, keeps, None, 1), Outcome::NotSeen);
+    }
+}
+
+#[test]
 fn what_was_left_is_remembered_until_it_is_wanted_again() {
     let (keys, none) = (destroyed(5, 0), json!({}));
     let absent = slice("1", "Absent", &says(2, Some(&keys)));
