@@ -28,11 +28,10 @@ pub(super) struct Certificates {
 impl Certificates {
     /// Watches it.
     pub(super) fn start(start: &Starter<'_>) -> Self {
-        let cache = start.tagged(
-            watcher::Config::default(),
-            |c: &DeletionCertificate| vec![c.spec.uid.clone()],
-            |_: &DeletionCertificate| (),
-        );
+        Self::of(start.all(watcher::Config::default(), |_: &DeletionCertificate| ()))
+    }
+
+    fn of(cache: Cache<DeletionCertificate>) -> Self {
         Self { cache, own: Mutex::default() }
     }
 
@@ -89,3 +88,7 @@ fn object(spec: &DeletionCertificateSpec) -> Object {
         "spec": spec,
     }))
 }
+
+#[cfg(test)]
+#[path = "certificates_tests.rs"]
+mod tests;
