@@ -122,7 +122,7 @@ pub struct KeysEnd {
 pub enum Outcome {
     /// The site destroyed them, read back that they are gone, and saw that nothing opens any more.
     Destroyed,
-    /// The site had none, for the reason given.
+    /// The site has none and knows of none that it had; the reason is given.
     NoKeys,
     /// The site was given up. Keys may be there still.
     Forgotten,

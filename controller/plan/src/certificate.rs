@@ -17,6 +17,7 @@ use yunting_crds::deletion_certificate::{
     DeletionCertificateSpec, KeysDestroyed, KeysEnd, Outcome, SITES, SiteEnd,
 };
 use yunting_crds::vdc::{SiteRole, VdcSiteStatus};
+use yunting_crds::vdc_slice::VdcSliceSpec;
 use yunting_crds::{VdcSlice, vdc::KeyProvider};
 
 use crate::vdc::storage;
@@ -43,7 +44,9 @@ pub fn name(sequence: i64) -> String {
 
 /// What a site says of a VDC's keys when nothing of the VDC is left there. `keeps`: it keeps keys at all; `destroyed`: what was
 /// destroyed, with proof; `volumes`: wrapped keys of the VDC's volumes that are still known there.
-pub fn said(provider: KeyProvider, keeps: bool, destroyed: Option<KeysDestroyed>, volumes: usize) -> KeysEnd {
+pub fn said(slice: &VdcSliceSpec, keeps: bool, destroyed: Option<KeysDestroyed>, volumes: usize) -> KeysEnd {
+    let provider = slice.key_provider;
+    let encrypts = storage::encrypted(&slice.providers, slice.storage_class.as_deref());
     let (outcome, reason) = match (&destroyed, provider) {
         (Some(d), _) => {
             let (keys, tried) = (d.count, d.tried);
@@ -61,14 +64,31 @@ pub fn said(provider: KeyProvider, keeps: bool, destroyed: Option<KeysDestroyed>
         (None, KeyProvider::Vault) => {
             (Outcome::NoKeys, "the keys were to be in Vault, and none was ever made at this site".to_owned())
         }
+        (None, KeyProvider::Embedded) if !keeps && encrypts => {
+            let text = "volumes of the VDC were to be encrypted, and the site's controller runs without --keys: whether it ran with keys before is not known";
+            (Outcome::NotSeen, text.to_owned())
+        }
         (None, KeyProvider::Embedded) if !keeps => {
             (Outcome::NoKeys, "this site keeps no keys: its controller runs without --keys".to_owned())
         }
         (None, KeyProvider::Embedded) => {
-            (Outcome::NoKeys, "no volume of the VDC had asked for a key at this site".to_owned())
+            let text =
+                "the site's key directory has no key of the VDC, and no volume says that there was one";
+            (Outcome::NoKeys, text.to_owned())
         }
     };
     KeysEnd { outcome, provider, reason, destroyed }
+}
+
+/// What is said of keys of which something was said before. That keys were missed stands until they are seen to be destroyed:
+/// the volumes that said so may be gone since.
+pub fn doubtful(before: Option<&KeysEnd>, now: KeysEnd) -> KeysEnd {
+    match before {
+        Some(before) if before.outcome == Outcome::NotSeen && now.outcome == Outcome::NoKeys => {
+            before.clone()
+        }
+        _ => now,
+    }
 }
 
 /// How the stay of a VDC at a site ended, once it has: the site says that nothing is left, or it was given up. `site` is its
@@ -121,7 +141,10 @@ pub fn left<'a>(
         let uid = slice.uid().unwrap_or_default();
         let at = all.iter().position(|e| e.slice == uid);
         match (at, end) {
-            (Some(at), Some(end)) => all[at] = end,
+            (Some(at), Some(end)) => {
+                let keys = doubtful(Some(&all[at].keys), end.keys);
+                all[at] = SiteEnd { keys, ..end };
+            }
             (None, Some(end)) => all.push(end),
             // A status that came late makes nothing undone that is on its way out.
             (Some(at), None) if slice.spec.desired == Desired::Present => drop(all.remove(at)),

@@ -1,6 +1,7 @@
 //! The chain under leaders that write at once, write twice, and see nothing, against a server that makes a name once.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::Mutex as Plain;
@@ -39,14 +40,15 @@ fn server(stored: &Stored) -> Client {
                 let mut object: Value = serde_json::from_slice(&body).unwrap();
                 let name = object["metadata"]["name"].as_str().unwrap().to_owned();
                 object["metadata"]["resourceVersion"] = "2".into();
-                if stored.contains_key(&name) {
-                    (
-                        409,
-                        json!({"kind": "Status", "status": "Failure", "code": 409, "reason": "AlreadyExists", "message": name}),
-                    )
-                } else {
-                    stored.insert(name, object.clone());
-                    (201, object)
+                match stored.entry(name) {
+                    Entry::Occupied(taken) => {
+                        let reason = "AlreadyExists";
+                        (
+                            409,
+                            json!({"kind": "Status", "status": "Failure", "code": 409, "reason": reason, "message": taken.key()}),
+                        )
+                    }
+                    Entry::Vacant(free) => (201, free.insert(object).clone()),
                 }
             } else {
                 let items: Vec<&Value> = stored.values().collect();

@@ -156,22 +156,7 @@ impl Inner {
     }
 
     fn read(&self, vdc: &str) -> Result<Ring, KeyError> {
-        Ok(self.parse(vdc, &self.file(vdc))?.unwrap_or_default())
-    }
-
-    /// What a file of ours holds; nothing where there is none.
-    fn parse<T: DeserializeOwned>(&self, vdc: &str, file: &Path) -> Result<Option<T>, KeyError> {
-        let mut text = Zeroizing::new(Vec::new());
-        match File::open(file).and_then(|mut file| file.read_to_end(&mut text)) {
-            Ok(_) => (),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(KeyError::Store { what: "read", vdc: vdc.to_owned(), source }),
-        }
-        // The parser's words could quote the file.
-        serde_json::from_slice(&text).map(Some).map_err(|error| KeyError::Damaged {
-            vdc: vdc.to_owned(),
-            why: format!("line {} column {} is not what was written", error.line(), error.column()),
-        })
+        Ok(parse(vdc, &self.file(vdc))?.unwrap_or_default())
     }
 
     fn write(&self, vdc: &str, ring: &Ring) -> Result<(), KeyError> {
@@ -278,7 +263,7 @@ impl Inner {
     }
 
     fn noted(&self, vdc: &str) -> Result<Option<Ending>, KeyError> {
-        self.parse(vdc, &self.note(vdc))
+        parse(vdc, &self.note(vdc))
     }
 
     fn note_down(&self, vdc: &str, ending: &Ending) -> Result<(), KeyError> {
@@ -340,6 +325,21 @@ impl Inner {
         let synced = File::open(&self.directory).and_then(|d| d.sync_all());
         synced.map_err(|source| KeyError::Store { what: "forget", vdc: vdc.to_owned(), source })
     }
+}
+
+/// What a file of ours holds; nothing where there is none.
+fn parse<T: DeserializeOwned>(vdc: &str, file: &Path) -> Result<Option<T>, KeyError> {
+    let mut text = Zeroizing::new(Vec::new());
+    match File::open(file).and_then(|mut file| file.read_to_end(&mut text)) {
+        Ok(_) => (),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(KeyError::Store { what: "read", vdc: vdc.to_owned(), source }),
+    }
+    // The parser's words could quote the file.
+    serde_json::from_slice(&text).map(Some).map_err(|error| KeyError::Damaged {
+        vdc: vdc.to_owned(),
+        why: format!("line {} column {} is not what was written", error.line(), error.column()),
+    })
 }
 
 fn wrong(place: &Place) -> KeyError {

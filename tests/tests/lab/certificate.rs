@@ -155,8 +155,8 @@ impl Collected {
         };
         let mut list = json!({"apiVersion": "v1", "kind": "List", "items": all});
         ensure!(check(&list)?, "the program does not find the chain whole");
-        let last = list["items"].as_array().map_or(0, Vec::len).saturating_sub(1);
-        list["items"][last]["spec"]["vdc"] = "another".into();
+        let end = list["items"].as_array().map_or(0, Vec::len).saturating_sub(1);
+        list["items"][end]["spec"]["vdc"] = "another".into();
         ensure!(!check(&list)?, "the program finds a changed certificate whole, {} is one", self.vdc);
         Ok(())
     }

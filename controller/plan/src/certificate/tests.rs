@@ -94,8 +94,10 @@ fn a_stay_has_ended_only_when_the_site_says_so_of_what_it_was_asked() {
 fn a_site_calls_keys_destroyed_only_with_proof_and_misses_those_that_volumes_knew() {
     let (embedded, vault) = (KeyProvider::Embedded, KeyProvider::Vault);
     let proof = destroyed(5, 0).destroyed;
-    let of = |provider, keeps, proof: Option<KeysDestroyed>, volumes| {
-        let said = said(provider, keeps, proof.clone(), volumes);
+    let mut spec = slice("1", "Absent", &json!({})).spec;
+    let mut of = |key_provider, keeps, proof: Option<KeysDestroyed>, volumes| {
+        spec.key_provider = key_provider;
+        let said = said(&spec, keeps, proof.clone(), volumes);
         assert_eq!(said.destroyed, proof);
         said.outcome
     };
@@ -105,6 +107,24 @@ fn a_site_calls_keys_destroyed_only_with_proof_and_misses_those_that_volumes_kne
         assert_eq!(of(provider, keeps, None, 0), Outcome::NoKeys);
         assert_eq!(of(provider, keeps, None, 1), Outcome::NotSeen);
     }
+    spec.key_provider = embedded;
+    // Where volumes were to be encrypted, a site without keys cannot say that it never had any.
+    let storage = json!({"name": "plain", "driver": "volumes.yunting.io", "encryption": "PerVolume"});
+    spec.providers = serde_json::from_value(json!({"storage": [storage]})).unwrap();
+    assert_eq!(said(&spec, false, None, 0).outcome, Outcome::NotSeen);
+    assert_eq!(said(&spec, true, None, 0).outcome, Outcome::NoKeys);
+}
+
+#[test]
+fn that_keys_were_missed_stands_until_they_are_seen_to_be_destroyed() {
+    let unseen = unseen(Outcome::NotSeen, KeyProvider::Embedded, "missed");
+    let none = KeysEnd { outcome: Outcome::NoKeys, ..unseen.clone() };
+    assert_eq!(doubtful(Some(&unseen), none.clone()), unseen);
+    assert_eq!(doubtful(Some(&unseen), destroyed(5, 0)), destroyed(5, 0));
+    assert_eq!(doubtful(None, none.clone()), none);
+    let absent = slice("1", "Absent", &says(2, Some(&none)));
+    let before = [end("a", "1", unseen)];
+    assert_eq!(left(&before, [(&absent, end_of("a", &absent, false))])[0].keys, before[0].keys);
 }
 
 #[test]

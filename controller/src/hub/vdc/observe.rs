@@ -47,7 +47,8 @@ impl Seen {
 
     /// Whether the slice for a site may go: its last word, if it has said one, is in the VDC's status.
     pub(super) fn is_told(&self, world: &World, site: &str) -> bool {
-        self.end_at(world, site).is_none_or(|end| self.remembered().contains(&end))
+        let Some(end) = self.end_at(world, site) else { return true };
+        self.left(world).iter().any(|e| e.slice == end.slice && self.remembered().contains(e))
     }
 
     fn remembered(&self) -> &[SiteEnd] {

@@ -14,10 +14,10 @@ use anyhow::Context as _;
 use kube::ResourceExt;
 use tokio::time::Instant;
 use yunting_crds::deletion_certificate::KeysEnd;
-use yunting_crds::names::SliceKind;
-use yunting_crds::vdc::KeyProvider;
+use yunting_crds::names::{SliceKind, slice};
+use yunting_crds::vdc_slice::VdcSliceSpec;
 use yunting_crds::volume_key::WrappedKey;
-use yunting_plan::certificate::said;
+use yunting_plan::certificate::{doubtful, said};
 use yunting_plan::vdc::Uid;
 use yunting_plan::volume_key::{VdcKeys, decide, elsewhere, oldest};
 
@@ -137,11 +137,13 @@ pub(super) async fn reconcile(world: &World, name: &Name) -> Result<Next, Error>
 
 /// Destroys every key of the VDC at this site, and says what became of them: what is left of its volumes, here and in
 /// backups, opens no more. That some node has not removed a volume yet keeps no key alive.
-pub(super) async fn end(world: &World, uid: &str, provider: KeyProvider) -> Result<KeysEnd, KeyError> {
+pub(super) async fn end(world: &World, vdc: &VdcSliceSpec) -> Result<KeysEnd, KeyError> {
+    let uid = vdc.source.uid.as_str();
     let known = known(world, uid);
     let (store, ending) = (&world.ends.keys.embedded, destroy(world, uid, &known).await?);
     let destroyed = ending.as_ref().and_then(Ending::shown);
-    Ok(said(provider, store.is_some(), destroyed, known.len()))
+    let now = said(vdc, store.is_some(), destroyed, known.len());
+    Ok(doubtful(world.outbox.keys(world, &slice(SliceKind::Vdc, uid)).as_ref(), now))
 }
 
 /// The hub knows how the VDC's keys ended, or wants to know nothing of it: what was kept for it goes. Keys that are there

@@ -99,8 +99,8 @@ pub(super) async fn run(world: &World, seen: &Seen) -> Result<Left, Error> {
         world.lowering.forget(name);
     }
     if namespaces.is_empty() {
-        let provider = seen.spec().map(|s| s.key_provider).unwrap_or_default();
-        return Ok(Left::Nothing(Box::new(keys::end(world, seen.uid(), provider).await?)));
+        let Some(slice) = seen.spec() else { return Ok(Left::Waiting("it has no slice".to_owned())) };
+        return Ok(Left::Nothing(Box::new(keys::end(world, slice).await?)));
     }
     let names: Vec<String> = namespaces.into_iter().collect();
     Ok(Left::Waiting(format!("namespaces {} are being emptied by Kubernetes", some(&names))))
