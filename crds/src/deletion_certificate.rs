@@ -29,7 +29,7 @@ pub const KEYS: usize = 64;
     cel,
     doc = "What became of the keys of a VDC that is gone, site by site. Written by the hub into yunting-system before it lets the VDC go; changed and deleted by nobody. Each carries the hash of the one before.",
     validation = Rule::new("self.spec == oldSelf.spec").message("a certificate says what was seen and cannot be changed"),
-    validation = Rule::new("self.metadata.name == 'deletion-' + string(self.spec.sequence)").message("metadata.name must be deletion-<spec.sequence>: two certificates of one place in the chain cannot both be there"),
+    validation = Rule::new("self.metadata.name.matches('^deletion-[1-9][0-9]{0,15}$') && int(self.metadata.name.substring(9)) == self.spec.sequence").message("metadata.name must be deletion-<spec.sequence>: two certificates of one place in the chain cannot both be there"),
     printcolumn = r#"{"name":"Bureau","type":"string","jsonPath":".spec.bureau"}"#,
     printcolumn = r#"{"name":"VDC","type":"string","jsonPath":".spec.vdc"}"#,
     printcolumn = r#"{"name":"Ended","type":"string","jsonPath":".spec.endedAt"}"#,
@@ -41,7 +41,7 @@ pub const KEYS: usize = 64;
 #[x_kube(validation = Rule::new("(self.sequence == 1) == !has(self.previous)").message("spec.previous is the hash of the certificate before this one: only the first has none"))]
 pub struct DeletionCertificateSpec {
     /// Place in the chain, from 1; the object's name carries it.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 1_000_000_000_000_i64))]
     pub sequence: i64,
     /// `hash` of the certificate before this one; the first has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -248,7 +248,6 @@ fn certificates() -> Vec<Case> {
     let same: fn(&mut Value) = |_| ();
     policy("yunting-certificates")
         .refuses(hubs, PERSON, create(&all, certificate(2)))
-        .refuses(hubs, SITE_A, create(&all, certificate(2)))
         .refuses(hubs, HUB, create(&of("bureau-edu", "deletioncertificates"), certificate(2)))
         .refuses(nobody, HUB, merge(&one, label()))
         .refuses(nobody, HUB, merge(&one, json!({"metadata": {"finalizers": ["yunting.io/hub"]}})))
