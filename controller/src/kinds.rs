@@ -3,8 +3,8 @@
 use kube::{Resource, ResourceExt};
 use serde_json::{Value, json};
 use yunting_crds::{
-    Bureau, Hall, HallSlice, NodeReport, Site, SiteReport, SliceRecord, VdcSlice, VirtualDataCenter,
-    VolumeKey, VolumeReplica, VolumeReplication, labels,
+    Bureau, DeletionCertificate, Hall, HallSlice, NodeReport, Site, SiteReport, SliceRecord, VdcSlice,
+    VirtualDataCenter, VolumeKey, VolumeReplica, VolumeReplication, labels,
 };
 use yunting_plan::object::{ApiKind, Object};
 
@@ -36,6 +36,7 @@ ours! {
     VirtualDataCenter "virtualdatacenters" true, VdcSlice "vdcslices" true,
     Hall "halls" true, HallSlice "hallslices" true, SliceRecord "slicerecords" false,
     NodeReport "nodereports" false, VolumeKey "volumekeys" false,
+    DeletionCertificate "deletioncertificates" true,
     VolumeReplication "volumereplications" false, VolumeReplica "volumereplicas" false,
 }
 

@@ -3,6 +3,7 @@
 //!
 //! Decisions are in `yunting-plan`; the one writer is [`writer`]; clock and metrics come in through [`context`].
 
+pub mod audit;
 mod body;
 pub mod cache;
 pub mod children;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
-use yunting_controller::{hub, node, site};
+use yunting_controller::{audit, hub, node, site};
 
 mod node_arguments;
 
@@ -80,6 +80,9 @@ enum Role {
         #[command(subcommand)]
         command: node::gate::local::Command,
     },
+    /// Checks that certificates of deletion are one whole chain. Fails when one is missing, was changed, or does not follow
+    /// the one before it. Asks no server.
+    VerifyCertificates(audit::Options),
 }
 
 fn main() -> ExitCode {
@@ -143,5 +146,6 @@ async fn run(role: Role) -> anyhow::Result<()> {
         Role::Gate { socket, command } => {
             node::gate::local::run(&node::gate::local::socket(&socket), command)
         }
+        Role::VerifyCertificates(options) => audit::run(&options),
     }
 }

@@ -8,8 +8,8 @@ use serde_json::json;
 
 use crate::conditions::{READY, reason};
 use crate::{
-    Bureau, Hall, HallSlice, NodeReport, Site, SiteReport, SliceRecord, VdcSlice, VdcTemplate,
-    VirtualDataCenter, VolumeKey, VolumeReplica, VolumeReplication,
+    Bureau, DeletionCertificate, Hall, HallSlice, NodeReport, Site, SiteReport, SliceRecord, VdcSlice,
+    VdcTemplate, VirtualDataCenter, VolumeKey, VolumeReplica, VolumeReplication,
 };
 
 /// Where a CRD is installed.
@@ -32,6 +32,7 @@ pub fn all() -> Vec<(Place, CustomResourceDefinition)> {
         VdcSlice::crd(),
         Hall::crd(),
         HallSlice::crd(),
+        DeletionCertificate::crd(),
     ];
     let mut all: Vec<_> = hub.into_iter().map(|crd| (Place::Hub, finish(crd))).collect();
     all.push((Place::Site, finish(SliceRecord::crd())));

@@ -8,6 +8,7 @@
 pub mod bureau;
 pub mod common;
 pub mod conditions;
+pub mod deletion_certificate;
 pub mod generate;
 pub mod hall;
 pub mod hall_slice;
@@ -28,6 +29,7 @@ pub mod volume_replica;
 pub mod volume_replication;
 
 pub use bureau::{Bureau, BureauSpec, BureauStatus};
+pub use deletion_certificate::{DeletionCertificate, DeletionCertificateSpec};
 pub use hall::{Hall, HallSpec, HallStatus};
 pub use hall_slice::{HallSlice, HallSliceSpec, HallSliceStatus};
 pub use node_report::{NodeReport, NodeReportSpec, NodeReportStatus};

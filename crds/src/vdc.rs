@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::common::{self, NameRef, Quota};
+use crate::deletion_certificate::SiteEnd;
 use crate::site::Summary;
 
 /// A bureau's virtual data centre.
@@ -371,6 +372,11 @@ pub struct VdcStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 40))]
     pub released_at: Option<String>,
+    /// Sites that the VDC has left, and what became of its keys there, until its certificate says so.
+    #[serde(default)]
+    #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["slice".into()]))]
+    pub left_sites: Vec<SiteEnd>,
 }
 
 /// Values in force.
@@ -435,6 +441,10 @@ pub struct VdcSiteStatus {
     /// The site.
     #[schemars(length(max = 63))]
     pub site: String,
+    /// Uid of its slice.
+    #[serde(default)]
+    #[schemars(length(max = 64))]
+    pub slice: String,
     /// Its role.
     pub role: SiteRole,
     /// `True`, `False` or `Unknown`, as the slice says and the site's beat allows.

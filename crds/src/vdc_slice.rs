@@ -5,6 +5,7 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use crate::common::{self, Desired, Member, Quota, SliceSource};
+use crate::deletion_certificate::KeysEnd;
 use crate::site::{Overcommit, Providers};
 use crate::vdc::{Access, Isolation, KeyProvider, LifecycleState, SiteRole, Transport};
 
@@ -118,6 +119,9 @@ pub struct VdcSliceStatus {
     #[schemars(length(max = 8))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub namespaces: Vec<SliceNamespaceStatus>,
+    /// What became of the VDC's keys at this site; said with `Gone`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<KeysEnd>,
 }
 
 /// What stands of a namespace.

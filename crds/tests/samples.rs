@@ -92,6 +92,7 @@ fn typed(kind: &str, object: &Value) -> Result<Value, serde_json::Error> {
         "VirtualDataCenter" => through::<yunting_crds::VirtualDataCenter>(object),
         "VdcSlice" => through::<yunting_crds::VdcSlice>(object),
         "Hall" => through::<yunting_crds::Hall>(object),
+        "DeletionCertificate" => through::<yunting_crds::DeletionCertificate>(object),
         "HallSlice" => through::<yunting_crds::HallSlice>(object),
         "SliceRecord" => through::<yunting_crds::SliceRecord>(object),
         "NodeReport" => through::<yunting_crds::NodeReport>(object),

@@ -2,10 +2,11 @@
 //!
 //! Owns: where a VDC goes, how its quota is split, what objects VDCs and halls become at a site, what may be
 //! written for whom, what may reach what on a node, what becomes of links whose gate does not stand, and how status sums
-//! up.
+//! up, and what a certificate says of the keys of a VDC that is gone.
 //! Must never: do input or output. What time it is comes in as an argument.
 
 pub mod boundary;
+pub mod certificate;
 pub mod demand;
 pub mod gate;
 pub mod hall;

@@ -1,6 +1,7 @@
 //! The hub's controllers: sites, bureaus, VDCs and halls. One of all running instances is active.
 
 mod bureau;
+mod certificates;
 mod hall;
 mod liveness;
 mod rights;

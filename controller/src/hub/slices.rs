@@ -194,6 +194,7 @@ fn gone<S: Slice>(slice: &S) -> bool {
     observed == slice.meta().generation && state_of(conditions, GONE) == State::True
 }
 
-fn given_up(world: &World, site: &str) -> bool {
+/// Whether a site's word is not waited for any more.
+pub(super) fn given_up(world: &World, site: &str) -> bool {
     world.sites.get_cluster(site).is_none_or(|s| s.spec.state == SiteState::Forgotten)
 }

@@ -18,6 +18,7 @@ use yunting_crds::{
 use yunting_plan::quota::ledger::{Grant, Ledger};
 use yunting_plan::slices::share_of;
 
+use super::certificates::Certificates;
 use super::liveness::Liveness;
 use super::rights::Rights;
 use super::secrets::HashKey;
@@ -116,6 +117,8 @@ pub(super) struct World {
     pub(super) halls: Cache<Hall>,
     pub(super) hall_slices: Cache<HallSlice>,
     pub(super) namespaces: Cache<Namespace>,
+    /// What became of the keys of VDCs that are gone.
+    pub(super) certificates: Certificates,
     /// Roles and bindings of people and sites.
     pub(super) rights: Rights,
     /// Secrets of bureaus that halls may read, and our copies of them.
@@ -256,6 +259,7 @@ impl World {
             move |n: &Namespace| wake::namespace_touched(&w, n)
         });
         let rights = Rights::start(&start, &w);
+        let certificates = Certificates::start(&start);
         let secrets = start.tagged(any().labels(labels::VDC), tag::copy, {
             let w = w.clone();
             let halls = halls.clone();
@@ -280,6 +284,7 @@ impl World {
             halls,
             hall_slices,
             namespaces,
+            certificates,
             rights,
             secrets,
             liveness,
@@ -303,6 +308,7 @@ impl World {
         self.halls.ready().await;
         self.hall_slices.ready().await;
         self.namespaces.ready().await;
+        self.certificates.ready().await;
         self.rights.ready().await;
         self.secrets.ready().await;
     }

@@ -1,6 +1,7 @@
 //! Key-encryption keys in files of the site's own, outside etcd, one file per VDC, so that destroying one destroys what all
 //! backups of etcd hold. Whoever reads this directory reads every VDC's keys at this site: its host is trusted, and its
-//! copies are destroyed by whoever made them.
+//! copies are destroyed by whoever made them. What becomes of keys at the end of a VDC is noted beside them, by their names,
+//! before they are destroyed.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
@@ -10,13 +11,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use data_encoding::{BASE64, HEXLOWER};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, Zeroizing};
 
 use yunting_crds::volume_key::WrappedKey;
 
-use super::{BYTES, DataKey, Destroyed, KeyError, Place, Provider};
+use super::ending::{self, Ending, Noted};
+use super::{BYTES, DataKey, KeyError, Place, Provider};
 use crate::context::Context;
 
 /// Seconds of a day.
@@ -120,9 +123,24 @@ impl Provider for Embedded {
         self.work(move |inner| inner.forget(&vdc, oldest)).await
     }
 
-    async fn destroy(&self, vdc: &str) -> Result<Destroyed, KeyError> {
+    async fn begin(&self, vdc: &str) -> Result<Option<Ending>, KeyError> {
+        let vdc = vdc.to_owned();
+        self.work(move |inner| inner.begin(&vdc)).await
+    }
+
+    async fn destroy(&self, vdc: &str) -> Result<(), KeyError> {
         let vdc = vdc.to_owned();
         self.work(move |inner| inner.destroy(&vdc)).await
+    }
+
+    async fn ended(&self, vdc: &str, tried: u32) -> Result<Ending, KeyError> {
+        let vdc = vdc.to_owned();
+        self.work(move |inner| inner.ended(&vdc, tried)).await
+    }
+
+    async fn confirmed(&self, vdc: &str) -> Result<(), KeyError> {
+        let vdc = vdc.to_owned();
+        self.work(move |inner| inner.confirmed(&vdc)).await
     }
 }
 
@@ -132,37 +150,45 @@ impl Inner {
         self.directory.join(format!("{vdc}.json"))
     }
 
+    /// Where it is noted which keys are, or were, destroyed; beside the ring, and never a key in it.
+    fn note(&self, vdc: &str) -> PathBuf {
+        self.directory.join(format!("{vdc}.end"))
+    }
+
     fn read(&self, vdc: &str) -> Result<Ring, KeyError> {
-        let mut text = Zeroizing::new(String::new());
-        match File::open(self.file(vdc)).and_then(|mut file| file.read_to_string(&mut text)) {
-            Ok(_) => (),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Ring::default()),
-            Err(source) => return Err(KeyError::Store { what: "read", vdc: vdc.to_owned(), source }),
-        }
-        // The parser's words could quote the file.
-        serde_json::from_str(&text).map_err(|error| KeyError::Damaged {
-            vdc: vdc.to_owned(),
-            why: format!("line {} column {} is not what was written", error.line(), error.column()),
-        })
+        Ok(parse(vdc, &self.file(vdc))?.unwrap_or_default())
     }
 
     fn write(&self, vdc: &str, ring: &Ring) -> Result<(), KeyError> {
-        let text = Zeroizing::new(serde_json::to_string(ring).unwrap_or_default());
-        let file = self.file(vdc);
+        self.put(vdc, &self.file(vdc), "new", ring)
+    }
+
+    /// Replaces a file whole, by way of one beside it with that extension.
+    fn put<T: Serialize>(&self, vdc: &str, file: &Path, fresh: &str, content: &T) -> Result<(), KeyError> {
+        let text = Zeroizing::new(serde_json::to_string(content).unwrap_or_default());
         let put = || {
-            let fresh = file.with_extension("new");
+            let fresh = file.with_extension(fresh);
             let mut options = OpenOptions::new();
             let mut new = options.create(true).truncate(true).write(true).mode(0o600).open(&fresh)?;
             new.write_all(text.as_bytes())?;
             new.sync_all()?;
             // What the old one held is what the new one holds, so it need not be overwritten.
-            fs::rename(&fresh, &file)?;
+            fs::rename(&fresh, file)?;
             File::open(&self.directory)?.sync_all()
         };
         put().map_err(|source| KeyError::Store { what: "write", vdc: vdc.to_owned(), source })
     }
 
     fn ensure(&self, vdc: &str, generation: u32, max_age_days: u32) -> Result<u32, KeyError> {
+        if let Some(ending) = self.noted(vdc)?.filter(|e| e.done.is_none()) {
+            // What has begun to be destroyed is destroyed, whoever wants a key meanwhile.
+            self.destroy(vdc)?;
+            let tried = ending
+                .canaries(vdc)
+                .map(|(place, canary)| ending::gone(&place, &canary, self.unwrap(&place, &canary)));
+            let tried = tried.collect::<Result<Vec<()>, _>>()?;
+            self.ended(vdc, u32::try_from(tried.len()).unwrap_or(u32::MAX))?;
+        }
         let mut ring = self.read(vdc)?;
         let now = self.context.timestamp().as_second();
         let newest = ring.keks.last().map_or(0, |k| k.generation);
@@ -181,7 +207,10 @@ impl Inner {
     fn wrap(&self, place: &Place, key: &DataKey) -> Result<WrappedKey, KeyError> {
         let ring = self.read(&place.vdc)?;
         let missing = || KeyError::Unknown { vdc: place.vdc.clone(), kek: "any".to_owned(), generation: 0 };
-        let kek = ring.keks.last().ok_or_else(missing)?;
+        self.seal(ring.keks.last().ok_or_else(missing)?, place, key)
+    }
+
+    fn seal(&self, kek: &Kek, place: &Place, key: &DataKey) -> Result<WrappedKey, KeyError> {
         let nonce = self.context.random(NONCE_LEN).map_err(|_| KeyError::Random)?;
         let mut text = Zeroizing::new(key.bytes().to_vec());
         let unique = Nonce::try_assume_unique_for_key(&nonce).map_err(|_| KeyError::Random)?;
@@ -218,18 +247,99 @@ impl Inner {
         self.write(vdc, &Ring { keks: kept })
     }
 
-    fn destroy(&self, vdc: &str) -> Result<Destroyed, KeyError> {
-        let ring = self.read(vdc)?;
+    fn destroy(&self, vdc: &str) -> Result<(), KeyError> {
         let failed = |source| KeyError::Store { what: "destroy", vdc: vdc.to_owned(), source };
-        for file in [self.file(vdc), self.file(vdc).with_extension("new")] {
-            shred(&file).map_err(failed)?;
+        let files = [self.file(vdc), self.file(vdc).with_extension("new")];
+        for file in &files {
+            shred(file).map_err(failed)?;
         }
         File::open(&self.directory).and_then(|d| d.sync_all()).map_err(failed)?;
-        if !self.read(vdc)?.keks.is_empty() {
-            return Err(KeyError::Damaged { vdc: vdc.to_owned(), why: "they are still there".to_owned() });
+        for file in &files {
+            if file.try_exists().map_err(failed)? {
+                return Err(KeyError::Still { vdc: vdc.to_owned(), kek: "in a file".to_owned() });
+            }
         }
-        Ok(Destroyed { keks: ring.keks.iter().map(Kek::name).collect() })
+        Ok(())
     }
+
+    fn noted(&self, vdc: &str) -> Result<Option<Ending>, KeyError> {
+        parse(vdc, &self.note(vdc))
+    }
+
+    fn note_down(&self, vdc: &str, ending: &Ending) -> Result<(), KeyError> {
+        self.put(vdc, &self.note(vdc), "end-new", ending)
+    }
+
+    fn begin(&self, vdc: &str) -> Result<Option<Ending>, KeyError> {
+        let before = self.noted(vdc)?;
+        let ring = match self.read(vdc) {
+            // Ours: it was being overwritten when the power failed. All that was in it is noted.
+            Err(KeyError::Damaged { .. }) if before.as_ref().is_some_and(|e| e.done.is_none()) => {
+                Ring::default()
+            }
+            ring => ring?,
+        };
+        if ring.keks.is_empty() {
+            return Ok(before);
+        }
+        let mut ending = before.unwrap_or_default();
+        ending.done = None;
+        for kek in &ring.keks {
+            if !ending.keys.iter().any(|k| k.name == kek.name()) {
+                ending.keys.push(self.canary(vdc, kek)?);
+            }
+        }
+        self.note_down(vdc, &ending)?;
+        Ok(Some(ending))
+    }
+
+    /// Something that this key opens now.
+    fn canary(&self, vdc: &str, kek: &Kek) -> Result<Noted, KeyError> {
+        let place = ending::place(vdc);
+        let random = Zeroizing::new(self.context.random(BYTES).map_err(|_| KeyError::Random)?);
+        let data = DataKey::new(&random).ok_or(KeyError::Random)?;
+        let canary = self.seal(kek, &place, &data)?;
+        if self.unwrap(&place, &canary)? != data {
+            return Err(wrong(&place));
+        }
+        Ok(Noted { name: kek.name(), generation: kek.generation, canary: canary.data })
+    }
+
+    fn ended(&self, vdc: &str, tried: u32) -> Result<Ending, KeyError> {
+        let mut ending = self.noted(vdc)?.unwrap_or_default();
+        ending.done = Some(ending::Done { at: self.context.now().0.to_string(), tried });
+        self.note_down(vdc, &ending)?;
+        Ok(ending)
+    }
+
+    fn confirmed(&self, vdc: &str) -> Result<(), KeyError> {
+        let note = self.note(vdc);
+        for file in [note.with_extension("end-new"), note] {
+            match fs::remove_file(file) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(KeyError::Store { what: "forget", vdc: vdc.to_owned(), source: error });
+                }
+                _ => (),
+            }
+        }
+        let synced = File::open(&self.directory).and_then(|d| d.sync_all());
+        synced.map_err(|source| KeyError::Store { what: "forget", vdc: vdc.to_owned(), source })
+    }
+}
+
+/// What a file of ours holds; nothing where there is none.
+fn parse<T: DeserializeOwned>(vdc: &str, file: &Path) -> Result<Option<T>, KeyError> {
+    let mut text = Zeroizing::new(Vec::new());
+    match File::open(file).and_then(|mut file| file.read_to_end(&mut text)) {
+        Ok(_) => (),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(KeyError::Store { what: "read", vdc: vdc.to_owned(), source }),
+    }
+    // The parser's words could quote the file.
+    serde_json::from_slice(&text).map(Some).map_err(|error| KeyError::Damaged {
+        vdc: vdc.to_owned(),
+        why: format!("line {} column {} is not what was written", error.line(), error.column()),
+    })
 }
 
 fn wrong(place: &Place) -> KeyError {

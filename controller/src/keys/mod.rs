@@ -1,9 +1,11 @@
 //! Keys of volumes. Owns: how a volume's data key is encrypted with a key of its VDC ([`Provider`], [`embedded`]) and
-//! sealed for the one process that opens the volume ([`sealing`]) and for another site ([`custody`]).
+//! sealed for the one process that opens the volume ([`sealing`]) and for another site ([`custody`]), and how the keys of
+//! a VDC end, with proof ([`ending`]).
 //! Must never: let a key into an object, a log, an event or an error.
 
 pub mod custody;
 pub mod embedded;
+pub mod ending;
 pub mod sealing;
 
 use std::fmt;
@@ -13,6 +15,7 @@ use yunting_crds::volume_key::WrappedKey;
 use zeroize::Zeroizing;
 
 use crate::error::{Class, Classified};
+use ending::Ending;
 
 /// Bytes of a data key and of a key-encryption key.
 pub const BYTES: usize = 32;
@@ -55,13 +58,6 @@ impl Place {
     }
 }
 
-/// What a destroyed key leaves behind.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Destroyed {
-    /// Names of the key-encryption keys that were destroyed.
-    pub keks: Vec<String>,
-}
-
 /// Keeps key-encryption keys: one per VDC and generation. Nobody else ever sees one.
 pub trait Provider: Send + Sync {
     /// Sees to it that the VDC has a key of at least that generation that is not older than `max_age_days`, and says the
@@ -83,8 +79,16 @@ pub trait Provider: Send + Sync {
     ) -> impl Future<Output = Result<DataKey, KeyError>> + Send;
     /// Destroys generations older than `oldest`, which nothing is wrapped with any more.
     fn forget(&self, vdc: &str, oldest: u32) -> impl Future<Output = Result<(), KeyError>> + Send;
+    /// Notes, on disk and before anything is destroyed, which keys the VDC has, with a canary wrapped with each that opens
+    /// now. Nothing where it has no key and none was noted before. What was noted stays noted until [`Self::confirmed`];
+    /// keys that have come since are added.
+    fn begin(&self, vdc: &str) -> impl Future<Output = Result<Option<Ending>, KeyError>> + Send;
     /// Destroys every key of the VDC and reads back that none is left. What is not there is destroyed.
-    fn destroy(&self, vdc: &str) -> impl Future<Output = Result<Destroyed, KeyError>> + Send;
+    fn destroy(&self, vdc: &str) -> impl Future<Output = Result<(), KeyError>> + Send;
+    /// Notes that all noted keys were seen to be gone, now, by so many wrapped keys that were tried and did not open.
+    fn ended(&self, vdc: &str, tried: u32) -> impl Future<Output = Result<Ending, KeyError>> + Send;
+    /// Whoever waits for it knows how the keys ended: what was noted goes.
+    fn confirmed(&self, vdc: &str) -> impl Future<Output = Result<(), KeyError>> + Send;
 }
 
 /// Why there is no key.
@@ -130,6 +134,24 @@ pub enum KeyError {
         /// Of which volume.
         volume: String,
     },
+    /// A key that was destroyed opens what it wrapped.
+    #[error(
+        "key-encryption key {kek} of VDC {vdc} was destroyed and is there still: find who puts files of the key store back; it is tried again"
+    )]
+    Still {
+        /// Whose.
+        vdc: String,
+        /// Which.
+        kek: String,
+    },
+    /// There are keys, and nothing is known of where they are.
+    #[error(
+        "volumes of VDC {vdc} have keys, and this site's controller was started without them: start it with --keys and their directory, so that they can be destroyed"
+    )]
+    Closed {
+        /// Whose.
+        vdc: String,
+    },
     /// The custody key of a site cannot be used.
     #[error("the custody key cannot be used: {why}")]
     Custody {
@@ -153,7 +175,7 @@ pub enum KeyError {
 impl Classified for KeyError {
     fn class(&self) -> Class {
         match self {
-            Self::Store { .. } | Self::Random | Self::Stopped => Class::Transient,
+            Self::Store { .. } | Self::Still { .. } | Self::Random | Self::Stopped => Class::Transient,
             _ => Class::Terminal,
         }
     }
@@ -164,6 +186,8 @@ impl Classified for KeyError {
             Self::Damaged { .. } => "key-damaged",
             Self::Unknown { .. } => "key-unknown",
             Self::Wrong { .. } => "key-wrong",
+            Self::Still { .. } => "key-still",
+            Self::Closed { .. } => "key-closed",
             Self::Recipient | Self::Sealed => "key-sealed",
             Self::Custody { .. } => "key-custody",
             Self::Random => "random",

@@ -8,8 +8,9 @@ use kube::ResourceExt;
 use serde_json::json;
 use yunting_crds::{SliceRecord, SliceRecordSpec, labels};
 
-use super::orphans;
 use super::world::{Name, World};
+use super::{keys, orphans};
+use crate::error::chain;
 use crate::kinds;
 use crate::queue::Next;
 use crate::writer::{Error, key_of};
@@ -35,6 +36,17 @@ pub(super) async fn reconcile(world: &World, name: &Name) -> Result<Next, Error>
             None => write(world, &name.0, &slice).await?,
         },
         (None, Some(record)) if finished(world, &record) => {
+            // Without the record nobody would look after the keys again.
+            if let Some(vdc) = &record.spec.vdc
+                && let Err(error) = keys::last(world, &vdc.source.uid).await
+            {
+                tracing::error!(
+                    slice = name.0,
+                    error = chain(&error),
+                    "the record stays until its keys are seen to"
+                );
+                return Ok(Next::After(DOUBT));
+            }
             let uid = record.uid().unwrap_or_default();
             world.ends.writer.delete(&key_of(&kinds::of::<SliceRecord>(), record.as_ref()), &uid).await?;
         }
@@ -87,8 +99,11 @@ fn is_older(slice: &SliceRecordSpec, record: &SliceRecordSpec) -> bool {
     }
 }
 
-/// Asked to be absent, and nothing of it is left: the hub has taken the slice away because we said so.
+/// Asked to be absent, and nothing of it is left: the hub, which has been heard, has taken the slice away because we said so.
 fn finished(world: &World, record: &SliceRecord) -> bool {
+    if !(world.vdc_slices.is_ready() && world.hall_slices.is_ready()) {
+        return false;
+    }
     let gone = match (&record.spec.vdc, &record.spec.hall) {
         (Some(vdc), _) => world.children.of_vdc(&vdc.source.uid).is_empty(),
         (_, Some(hall)) => world.hall_is_gone(&hall.vdc.uid, &hall.source.uid),

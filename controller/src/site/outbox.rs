@@ -8,6 +8,7 @@ use std::time::Duration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 use serde_json::{Value, json};
+use yunting_crds::deletion_certificate::KeysEnd;
 use yunting_crds::vdc_slice::SliceNamespaceStatus;
 use yunting_crds::{HallSlice, HallSliceStatus, VdcSlice, VdcSliceStatus};
 use yunting_plan::object::Key;
@@ -82,6 +83,14 @@ impl Outbox {
         match self.last(world, name) {
             Some(Status::Vdc(status)) => status.namespaces,
             _ => Vec::new(),
+        }
+    }
+
+    /// What was last said of a VDC's keys.
+    pub(super) fn keys(&self, world: &World, name: &str) -> Option<KeysEnd> {
+        match self.last(world, name) {
+            Some(Status::Vdc(status)) => status.keys,
+            _ => None,
         }
     }
 

@@ -122,5 +122,6 @@ pub(super) async fn hub_heard(
     w.report();
     for record in records.all() {
         w.outbox.wake(Name(record.name_any()));
+        w.mirror.wake(Name(record.name_any()));
     }
 }

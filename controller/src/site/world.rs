@@ -284,6 +284,8 @@ impl World {
         records.ready().await;
         children.ready().await;
         nodes.ready().await;
+        // What is known of volumes' keys is tried when those of a VDC are destroyed.
+        volume_keys.ready().await;
         wakers.report();
         let review = Review::of(records.all().iter().map(|r| r.name_any()));
         Ok(Self {

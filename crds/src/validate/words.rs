@@ -35,6 +35,7 @@ pub(super) const PATTERNS: &[(&str, &str)] = &[
     (r"^[^\s]+:[0-9]{1,5}$", "write a host or address with a port, for example 10.130.2.1:9443"),
     ("^[A-Za-z0-9+/]+={0,2}$", "write base64"),
     ("^[0-9a-f]{16}$", "write 16 of 0-9 and a-f"),
+    ("^[0-9a-f]{64}$", "write 64 of 0-9 and a-f, a SHA-256"),
     ("^[0-9a-f][0-9a-f-]*[0-9a-f]$", "write a uid as an API server gives it"),
 ];
 

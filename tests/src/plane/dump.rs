@@ -207,7 +207,8 @@ fn plain(kind: &ApiResource, object: &DynamicObject) -> Value {
 }
 
 /// What differs from run to run.
-const FLEETING: [&str; 12] = [
+const FLEETING: [&str; 13] = [
+    "slice",
     "lastTransitionTime",
     "observedGeneration",
     "message",

@@ -32,7 +32,11 @@ struct Difference {
     is: fn(&Seen<'_>) -> bool,
 }
 
-const ALL: [Difference; 15] = [
+const ALL: [Difference; 16] = [
+    Difference {
+        _reason: "a VDC remembers, until its certificate says it, which sites it has left and what became of its keys there",
+        is: |s| s.kind() == "VirtualDataCenter" && s.place("/data/status/leftSites"),
+    },
     Difference {
         _reason: "a namespace that a VDC no longer names is closed and kept, with what is in it: it may be data",
         is: |s| s.left_namespace(),

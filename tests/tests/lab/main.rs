@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, missing_docs)]
 
 mod boundary;
+mod certificate;
 mod city;
 mod closed;
 mod deletion;

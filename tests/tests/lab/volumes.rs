@@ -18,6 +18,7 @@ use serde_json::json;
 use yunting_crds::{VirtualDataCenter, VolumeKey};
 use yunting_lab::site::parts::NODE_CONTROLLER;
 
+use super::certificate::Collected;
 use super::fixture::{PATIENCE, World, gone, namespace_of, seen, until};
 use super::provision::BUREAU;
 
@@ -215,7 +216,8 @@ fn keys_of(world: &World, site: &str, vdc: &str) -> anyhow::Result<String> {
     Ok(disk.join("keys").join(format!("{vdc}.json")).display().to_string())
 }
 
-/// The keys go with the VDC; a copy of the volume that somebody kept opens no more.
+/// The keys go with the VDC; a copy of the volume that somebody kept opens no more, neither here nor with all that can be
+/// collected, and the hub has a certificate of it.
 pub fn shredded(world: &World) -> anyhow::Result<()> {
     let (bureau, site) = ("shred", "guoyang");
     let database = world.runtime.block_on(async {
@@ -235,17 +237,22 @@ pub fn shredded(world: &World) -> anyhow::Result<()> {
         kept.display()
     );
     world.lab(&["exec", site, "--", "sh", "-ec", &copy])?;
+    let namespace = format!("bureau-{bureau}");
     let uid = world.runtime.block_on(async {
-        let namespace = format!("bureau-{bureau}");
         let vdcs: Api<VirtualDataCenter> = Api::namespaced(world.hub.clone(), &namespace);
-        let uid = vdcs.get("cloud").await?.uid().context("no uid")?;
+        vdcs.get("cloud").await?.uid().context("no uid")
+    })?;
+    let collected = Collected::read(world, site, &uid)?;
+    world.runtime.block_on(async {
         let halls: Api<yunting_crds::Hall> = Api::namespaced(world.hub.clone(), &namespace);
         halls.delete(HALL, &DeleteParams::default()).await?;
         world.end_vdc(&namespace, "cloud").await?;
         // Closed by its node, and removed.
-        gone(Api::<PersistentVolume>::all(world.site(site).await?), &volume, PATIENCE).await?;
-        anyhow::Ok(uid)
+        gone(Api::<PersistentVolume>::all(world.site(site).await?), &volume, PATIENCE).await
     })?;
+    // The certificate is there before the VDC is gone.
+    collected.certified(world)?;
+    collected.opens_no_more(world)?;
     // No key is left at the site, and the copy shows neither the content nor the name.
     let (keys, marker) = (keys_of(world, site, &uid)?, MARKER.concat());
     let tried = format!(

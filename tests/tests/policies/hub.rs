@@ -7,7 +7,7 @@ use crate::case::{
     put, strategic,
 };
 use crate::hub_fixtures::{
-    bureau, hall, hall_slice, lease, namespace, report, site, vdc, vdc_slice, vendor_role,
+    bureau, certificate, hall, hall_slice, lease, namespace, report, site, vdc, vdc_slice, vendor_role,
 };
 use crate::objects::{DIGEST, config_map, role_binding, secret, with};
 
@@ -28,6 +28,7 @@ pub fn cases() -> Vec<Case> {
         marks_of_status(),
         slices(),
         terms(),
+        certificates(),
         bureau_kinds(),
         vendors(),
         crate::hub_members::bindings(),
@@ -234,6 +235,28 @@ fn terms() -> Vec<Case> {
         )
         .accepts(HUB, create(&vdcs, of_term(vdc_slice("site-a", "new"), 1)))
         .accepts(HUB, create(&halls, of_term(hall_slice("site-a", "new"), 7)))
+        .done()
+}
+
+fn certificates() -> Vec<Case> {
+    let (all, one) = (
+        of("yunting-system", "deletioncertificates"),
+        of("yunting-system", "deletioncertificates/deletion-1"),
+    );
+    let (hubs, nobody) = ("are written by the hub only, into yunting-system", "is changed by nobody");
+    let label = || json!({"metadata": {"labels": {"yunting.io/bureau": "tax"}}});
+    let same: fn(&mut Value) = |_| ();
+    policy("yunting-certificates")
+        .refuses(hubs, PERSON, create(&all, certificate(2)))
+        .refuses(hubs, HUB, create(&of("bureau-edu", "deletioncertificates"), certificate(2)))
+        .refuses(nobody, HUB, merge(&one, label()))
+        .refuses(nobody, HUB, merge(&one, json!({"metadata": {"finalizers": ["yunting.io/hub"]}})))
+        .refuses(nobody, PERSON, merge(&one, json!({"metadata": {"annotations": {"my.io/x": "1"}}})))
+        .refuses("is deleted by nobody", PERSON, delete(&one))
+        .refuses("is deleted by nobody", HUB, delete(&one))
+        .refuses("is deleted by nobody", NAMESPACES, delete(&one))
+        .accepts(HUB, create(&all, certificate(2)))
+        .accepts(PERSON, put(&one, same))
         .done()
 }
 

@@ -52,6 +52,20 @@ pub fn hall_slice(namespace: &str, name: &str) -> Value {
     ours("HallSlice", Some(namespace), name, spec)
 }
 
+/// What became of a VDC's keys; the next one of a chain, or the first.
+pub fn certificate(sequence: u32) -> Value {
+    let keys = json!({"outcome": "NoKeys", "provider": "Embedded", "reason": "none"});
+    let mut spec = json!({
+        "sequence": sequence, "bureau": "edu", "vdc": "gone", "uid": format!("aaaaaaaa-{sequence}"),
+        "requestedAt": "2026-11-24T08:00:00Z", "endedAt": "2026-11-24T08:00:09Z", "siteNames": "a", "whole": true,
+        "sites": [{"site": "a", "slice": "1", "role": "Active", "keys": keys}], "notCovered": [], "hash": "a".repeat(64),
+    });
+    if sequence > 1 {
+        spec["previous"] = "b".repeat(64).into();
+    }
+    ours("DeletionCertificate", None, &format!("deletion-{sequence}"), spec)
+}
+
 pub fn report(namespace: &str, name: &str) -> Value {
     ours("SiteReport", Some(namespace), name, json!({"site": "a"}))
 }
@@ -143,6 +157,7 @@ pub fn objects() -> Vec<Value> {
     all.extend([
         json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "yunting-system"}}),
         within("yunting-system", with(lease("yunting-hub"), led)),
+        within("yunting-system", certificate(1)),
         with(vdc_slice("site-a", "vdc-old"), json!({"spec": {"term": 0}})),
     ]);
     for place in ["site-a", "site-b", "site-a-b"] {

@@ -9,7 +9,7 @@ use yunting_crds::generate;
 use yunting_tests::apiserver::{ApiServer, Beside, wait};
 
 /// Namespaces the samples lie in.
-const NAMESPACES: [&str; 7] = [
+const NAMESPACES: [&str; 8] = [
     "bureau-education",
     "bureau-government-affairs-service",
     "bureau-public-security",
@@ -17,6 +17,7 @@ const NAMESPACES: [&str; 7] = [
     "bureau-data-resources",
     "site-guoyang",
     "site-qiaocheng",
+    "yunting-system",
 ];
 /// How long CRDs may take to be served.
 const PATIENCE: Duration = Duration::from_secs(30);

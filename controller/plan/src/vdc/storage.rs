@@ -14,7 +14,7 @@ pub(super) fn class(name: &str) -> Result<String, Invalid> {
 }
 
 /// Whether the class encrypts each volume with a key of its VDC, as the site's providers say.
-pub(super) fn encrypted(providers: &Providers, class: Option<&str>) -> bool {
+pub(crate) fn encrypted(providers: &Providers, class: Option<&str>) -> bool {
     let provider = providers.storage.iter().find(|s| Some(s.name.as_str()) == class);
     provider.is_some_and(|s| s.encryption == StorageEncryption::PerVolume)
 }

@@ -23,9 +23,14 @@ pub(super) async fn slices(
     slices::write(world, MANAGER, &seen.slices, wanted).await
 }
 
-/// Takes slices away from sites that the VDC leaves. Returns the sites that remain.
+/// Takes slices away from sites that the VDC leaves, once what their sites said of the VDC's keys is in its status. Returns
+/// the sites that remain.
 pub(super) async fn leavers(world: &World, seen: &Seen, leaving: &[String]) -> Result<Vec<String>, Error> {
-    slices::take_away(world, MANAGER, &seen.slices, leaving).await
+    let (told, untold): (Vec<String>, Vec<String>) =
+        leaving.iter().cloned().partition(|site| seen.is_told(world, site));
+    let mut remaining = slices::take_away(world, MANAGER, &seen.slices, &told).await?;
+    remaining.extend(untold);
+    Ok(remaining)
 }
 
 /// Writes the status if it says something new.

@@ -5,10 +5,13 @@ use std::sync::Arc;
 
 use kube::ResourceExt;
 use yunting_crds::conditions::{READY, State, state_of};
+use yunting_crds::deletion_certificate::SiteEnd;
 use yunting_crds::names::{BUREAU_NAMESPACE_PREFIX, SiteName, SliceKind, slice};
 use yunting_crds::resources::Amounts;
 use yunting_crds::{Bureau, Site, VdcSlice, VdcTemplate, VirtualDataCenter};
+use yunting_plan::certificate::{end_of, left};
 
+use crate::hub::slices::given_up;
 use crate::hub::world::{ObjectKey, World, tag};
 
 /// What is known about a VDC.
@@ -28,6 +31,29 @@ pub(super) struct Seen {
     pub(super) slices: BTreeMap<String, Arc<VdcSlice>>,
     /// Names of halls that run in it.
     pub(super) halls: Vec<String>,
+}
+
+impl Seen {
+    /// How its stay at a site ended, if it has.
+    fn end_at(&self, world: &World, site: &str) -> Option<SiteEnd> {
+        end_of(site, self.slices.get(site)?, given_up(world, site))
+    }
+
+    /// Sites that it has left by now, and how.
+    pub(super) fn left(&self, world: &World) -> Vec<SiteEnd> {
+        let ends = self.slices.iter().map(|(site, slice)| (slice.as_ref(), self.end_at(world, site)));
+        left(self.remembered(), ends)
+    }
+
+    /// Whether the slice for a site may go: its last word, if it has said one, is in the VDC's status.
+    pub(super) fn is_told(&self, world: &World, site: &str) -> bool {
+        let Some(end) = self.end_at(world, site) else { return true };
+        self.left(world).iter().any(|e| e.slice == end.slice && self.remembered().contains(e))
+    }
+
+    fn remembered(&self) -> &[SiteEnd] {
+        self.vdc.status.as_ref().map(|s| s.left_sites.as_slice()).unwrap_or_default()
+    }
 }
 
 /// What is known about a site.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use kube::ResourceExt;
 use yunting_crds::common::Quota;
 use yunting_crds::conditions::{
     DELETABLE, FROZEN, NETWORK_ISOLATED, QUOTA_ENFORCED, READY, State, Statement, TRANSPORT_ENCRYPTED,
@@ -53,6 +54,7 @@ pub(super) fn status(world: &World, seen: &Seen, outcome: &Outcome) -> VdcStatus
         sites,
         summary: table(&used, &limit),
         released_at,
+        left_sites: seen.left(world),
     }
 }
 
@@ -93,6 +95,7 @@ fn site_status(seen: &Seen, site: &str, slice: &VdcSlice) -> VdcSiteStatus {
         namespaces.clone().filter_map(|n| n.used.amounts().ok()).fold(Amounts::new(), |sum, a| sum.plus(&a));
     VdcSiteStatus {
         site: site.to_owned(),
+        slice: slice.uid().unwrap_or_default(),
         role: slice.spec.role,
         ready: ready.state.as_str().to_owned(),
         reason: ready.reason,

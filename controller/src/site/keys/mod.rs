@@ -1,6 +1,7 @@
 //! The keys of a VDC's volumes at this site: every `VolumeKey` of the VDC is answered, keys of volumes that are replicated
 //! are sealed to the sites that they go to, and a generation of its
-//! key-encryption key that wraps nothing any more is destroyed. May it have a key at all? The plan decides.
+//! key-encryption key that wraps nothing any more is destroyed. May it have a key at all? The plan decides. With the VDC all
+//! its keys end, and what became of them is told.
 
 mod apply;
 mod seal;
@@ -13,7 +14,11 @@ use std::time::Duration;
 use anyhow::Context as _;
 use kube::ResourceExt;
 use tokio::time::Instant;
-use yunting_crds::names::SliceKind;
+use yunting_crds::deletion_certificate::KeysEnd;
+use yunting_crds::names::{SliceKind, slice};
+use yunting_crds::vdc_slice::VdcSliceSpec;
+use yunting_crds::volume_key::WrappedKey;
+use yunting_plan::certificate::{doubtful, said};
 use yunting_plan::vdc::Uid;
 use yunting_plan::volume_key::{VdcKeys, decide, elsewhere, oldest};
 
@@ -23,7 +28,8 @@ use crate::context::Context;
 use crate::error::{Class, Classified};
 use crate::keys::custody::{Custody, Machines, certificate};
 use crate::keys::embedded::Embedded;
-use crate::keys::{KeyError, Provider};
+use crate::keys::ending::{self, Ending};
+use crate::keys::{KeyError, Place, Provider};
 use crate::queue::Next;
 use crate::writer;
 
@@ -138,6 +144,53 @@ pub(super) async fn reconcile(world: &World, name: &Name) -> Result<Next, Error>
         store.forget(&name.0, oldest).await?;
     }
     Ok(Next::After(AGE.min(PROOF)))
+}
+
+/// Destroys every key of the VDC at this site, and says what became of them: what is left of its volumes, here and in
+/// backups, opens no more. That some node has not removed a volume yet keeps no key alive.
+pub(super) async fn end(world: &World, vdc: &VdcSliceSpec) -> Result<KeysEnd, KeyError> {
+    let uid = vdc.source.uid.as_str();
+    let known = known(world, uid);
+    let (store, ending) = (&world.ends.keys.embedded, destroy(world, uid, &known).await?);
+    let destroyed = ending.as_ref().and_then(Ending::shown);
+    let now = said(vdc, store.is_some(), destroyed, known.len());
+    Ok(doubtful(world.outbox.keys(world, &slice(SliceKind::Vdc, uid)).as_ref(), now))
+}
+
+/// The hub knows how the VDC's keys ended, or wants to know nothing of it: what was kept for it goes. Keys that are there
+/// still end first.
+pub(super) async fn last(world: &World, uid: &str) -> Result<(), KeyError> {
+    destroy(world, uid, &known(world, uid)).await?;
+    match &world.ends.keys.embedded {
+        Some(store) => store.confirmed(uid).await,
+        None => Ok(()),
+    }
+}
+
+async fn destroy(
+    world: &World,
+    uid: &str,
+    known: &[(Place, WrappedKey)],
+) -> Result<Option<Ending>, KeyError> {
+    let Some(store) = &world.ends.keys.embedded else {
+        let closed = || KeyError::Closed { vdc: uid.to_owned() };
+        return if known.is_empty() { Ok(None) } else { Err(closed()) };
+    };
+    ending::end(store, uid, known).await
+}
+
+/// Wrapped keys of the VDC's volumes, as far as they are still known.
+fn known(world: &World, uid: &str) -> Vec<(Place, WrappedKey)> {
+    let mut all = Vec::new();
+    for key in world.volume_keys.tagged(uid) {
+        let (kept, name) = (key.spec.wrapped.clone(), key.name_any());
+        let answered =
+            key.status.as_ref().and_then(|s| s.wrapped.clone()).filter(|w| Some(w) != kept.as_ref());
+        let of = |volume: &str| Place { vdc: uid.to_owned(), volume: volume.to_owned() };
+        all.extend(kept.map(|wrapped| (of(key.spec.origin.as_deref().unwrap_or(&name)), wrapped)));
+        all.extend(answered.map(|wrapped| (of(&name), wrapped)));
+    }
+    all
 }
 
 /// What the site has for the VDC, or why it has nothing.

@@ -8,6 +8,7 @@ use yunting_crds::conditions::{
     FROZEN, GONE, NETWORK_ISOLATED, QUOTA_ENFORCED, READY, State, Statement, TRANSPORT_ENCRYPTED,
     VOLUMES_ENCRYPTED, conditions, reason, say,
 };
+use yunting_crds::deletion_certificate::KeysEnd;
 use yunting_crds::site::NetworkKind;
 use yunting_crds::vdc::{LifecycleState, Transport};
 use yunting_crds::vdc_slice::SliceNamespaceStatus;
@@ -51,13 +52,13 @@ pub(super) fn status(
             (statements, namespaces.into_iter().map(|n| n.status).collect())
         }
     };
-    put(world, seen, &statements, namespaces);
+    put(world, seen, &statements, namespaces, None);
 }
 
 /// Says how its removal stands.
 pub(super) fn gone(world: &World, seen: &Seen, result: &Result<Left, Error>) {
     let statements = match result {
-        Ok(Left::Nothing) => vec![
+        Ok(Left::Nothing(_)) => vec![
             say(GONE, State::True, reason::AS_ASKED, "nothing of the VDC is left at this site"),
             say(READY, State::False, reason::DELETING, "gone from this site"),
         ],
@@ -70,16 +71,27 @@ pub(super) fn gone(world: &World, seen: &Seen, result: &Result<Left, Error>) {
             say(READY, State::False, reason::APPLY_FAILED, chain(error)),
         ],
     };
-    put(world, seen, &statements, Vec::new());
+    let keys = match result {
+        Ok(Left::Nothing(keys)) => Some(keys.as_ref().clone()),
+        _ => None,
+    };
+    put(world, seen, &statements, Vec::new(), keys);
 }
 
-fn put(world: &World, seen: &Seen, statements: &[Statement], namespaces: Vec<SliceNamespaceStatus>) {
+fn put(
+    world: &World,
+    seen: &Seen,
+    statements: &[Statement],
+    namespaces: Vec<SliceNamespaceStatus>,
+    keys: Option<KeysEnd>,
+) {
     let before = world.outbox.before(world, &seen.name);
     let generation = Some(seen.generation());
     let status = VdcSliceStatus {
         observed_generation: generation,
         conditions: conditions(&before, statements, generation, &world.context.now()),
         namespaces,
+        keys,
     };
     world.outbox.put(world, &seen.name, Status::Vdc(Box::new(status)));
 }

@@ -12,6 +12,7 @@ use kube::{Api, ResourceExt};
 use serde_json::json;
 use yunting_crds::SliceRecord;
 use yunting_crds::common::Desired;
+use yunting_crds::deletion_certificate::KeysEnd;
 use yunting_crds::labels;
 use yunting_plan::object::{Key, api_kind};
 use yunting_plan::vdc::admission::Admission;
@@ -19,9 +20,9 @@ use yunting_plan::vdc::admission::Admission;
 use super::observe::Seen;
 use super::{Error, closing};
 use crate::children::Child;
-use crate::keys::Provider;
 use crate::queue::Next;
 use crate::site::ensure::{self, namespace_key};
+use crate::site::keys;
 use crate::site::world::World;
 use crate::writer;
 
@@ -35,8 +36,8 @@ const NAMES: usize = 5;
 /// What is left.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Left {
-    /// Nothing: everything of the VDC is gone.
-    Nothing,
+    /// Nothing: everything of the VDC is gone, and this became of its keys.
+    Nothing(Box<KeysEnd>),
     /// This is waited for; a watch tells when it is gone.
     Waiting(String),
     /// These pods are waited for.
@@ -49,7 +50,7 @@ impl Left {
     /// When to look again.
     pub(super) fn next(&self, world: &World) -> Next {
         match self {
-            Self::Nothing | Self::Waiting(_) => Next::Wait,
+            Self::Nothing(_) | Self::Waiting(_) => Next::Wait,
             Self::Pods(_) => Next::After(COUNT),
             Self::Closing(names) => world.closings.next(names.keys()),
         }
@@ -58,7 +59,7 @@ impl Left {
     /// What is said of it.
     pub(super) fn text(&self) -> String {
         match self {
-            Self::Nothing => String::new(),
+            Self::Nothing(_) => String::new(),
             Self::Waiting(text) | Self::Pods(text) => text.clone(),
             Self::Closing(names) => names
                 .iter()
@@ -98,22 +99,11 @@ pub(super) async fn run(world: &World, seen: &Seen) -> Result<Left, Error> {
         world.lowering.forget(name);
     }
     if namespaces.is_empty() {
-        shred(world, seen.uid()).await?;
-        return Ok(Left::Nothing);
+        let Some(slice) = seen.spec() else { return Ok(Left::Waiting("it has no slice".to_owned())) };
+        return Ok(Left::Nothing(Box::new(keys::end(world, slice).await?)));
     }
     let names: Vec<String> = namespaces.into_iter().collect();
     Ok(Left::Waiting(format!("namespaces {} are being emptied by Kubernetes", some(&names))))
-}
-
-/// Destroys every key of the VDC at this site: what is left of its volumes, here and in backups, opens no more. That some
-/// node has not removed a volume yet keeps no key alive.
-async fn shred(world: &World, uid: &str) -> Result<(), Error> {
-    let Some(store) = &world.ends.keys.embedded else { return Ok(()) };
-    let destroyed = store.destroy(uid).await?;
-    if !destroyed.keks.is_empty() {
-        tracing::info!(vdc = uid, keks = ?destroyed.keks, "the keys of a VDC are destroyed, and read back as gone");
-    }
-    Ok(())
 }
 
 /// Takes every right in it away. Whose VDC goes has none in it, however long something holds it up: who is no member
