@@ -98,6 +98,7 @@ mod tests {
                 breaches: if open { vec![breach] } else { Vec::new() },
             }],
             gate: None,
+            volumes: None,
         }
     }
 

@@ -4,6 +4,9 @@ use yunting_crds::site::{Providers, StorageEncryption};
 
 use super::Invalid;
 
+/// The driver whose volumes nodes' controllers open, and probe.
+pub const DRIVER: &str = "volumes.yunting.io";
+
 /// Checks the name of a StorageClass. It becomes a label's value, which bounds it.
 pub(super) fn class(name: &str) -> Result<String, Invalid> {
     let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.';
@@ -17,6 +20,11 @@ pub(super) fn class(name: &str) -> Result<String, Invalid> {
 pub(super) fn encrypted(providers: &Providers, class: Option<&str>) -> bool {
     let provider = providers.storage.iter().find(|s| Some(s.name.as_str()) == class);
     provider.is_some_and(|s| s.encryption == StorageEncryption::PerVolume)
+}
+
+/// Whether the class's volumes are opened by nodes' controllers, which probe them.
+pub(super) fn probed(providers: &Providers, class: Option<&str>) -> bool {
+    providers.storage.iter().any(|s| Some(s.name.as_str()) == class && s.driver == DRIVER)
 }
 
 /// Key by which a ResourceQuota limits the space of one class.
