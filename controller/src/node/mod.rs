@@ -87,7 +87,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         () = prober::keep(&world, &beyond, &writer, &context) => Ok(()),
         ended = kernel::keep(&world, &readiness) => ended,
         ended = server::serve(world.clone(), &options.socket) => ended,
-        ended = volumes(&options, &world, &own.client, &writer, &metrics, &stop) => ended,
+        ended = volumes(&options, &world, &own.client, &writer, &context, &stop) => ended,
         served = serve => served?.with_context(|| format!("cannot serve on {listen}")),
         () = stop.cancelled() => Ok(()),
     }
@@ -99,11 +99,13 @@ async fn volumes(
     world: &World,
     client: &Client,
     writer: &Writer,
-    metrics: &Arc<Metrics>,
+    context: &Context,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
     let Some(volumes) = &options.volumes else { return std::future::pending().await };
     let run = options.socket.parent().unwrap_or(Path::new("/run/yunting"));
-    let (node, records) = (options.node.as_str(), &world.records);
-    volume::serve(volumes, volume::Lent { node, client, writer, metrics, records, run }, stop).await
+    let (node, records, metrics) = (options.node.as_str(), &world.records, &context.metrics);
+    let report = &prober::report(world).key;
+    let lent = volume::Lent { node, client, writer, metrics, records, context, report, run };
+    volume::serve(volumes, lent, stop).await
 }

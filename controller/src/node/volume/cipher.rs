@@ -28,7 +28,7 @@ const XFS_IO: &str = "xfs_io";
 /// Where mkfs would discard: the file is fresh. What is initialised later would be written after the first snapshot.
 const MADE: &str = "nodiscard,lazy_itable_init=0,lazy_journal_init=0";
 
-fn image(subvolume: &Path) -> PathBuf {
+pub(super) fn image(subvolume: &Path) -> PathBuf {
     subvolume.join(IMAGE)
 }
 
