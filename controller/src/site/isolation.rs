@@ -64,7 +64,9 @@ impl Words {
         let heard = Heard { version: report.resource_version(), at, volumes_at, report: status.clone() };
         let before = all.insert(node, heard);
         drop(all);
-        changed(before.as_ref(), status).iter().for_each(|uid| wakers.vdc(uid));
+        for uid in changed(before.as_ref(), status) {
+            wakers.vdc(&uid);
+        }
     }
 
     /// How a VDC stands.

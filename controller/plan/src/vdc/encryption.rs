@@ -192,12 +192,12 @@ pub fn judge(vdc: &str, nodes: &BTreeSet<String>, words: &[Word<'_>]) -> Encrypt
     let (fresh, silent): (Vec<&Word<'_>>, Vec<&Word<'_>>) = own.into_iter().partition(|w| w.age <= FRESH);
     let of = |w: &Word<'_>| w.report.vdcs.iter().find(|v| v.vdc == vdc).cloned();
     let found: Vec<(&Word<'_>, VdcVolumes)> = fresh.into_iter().filter_map(|w| Some((w, of(w)?))).collect();
-    let named = |state: VolumesState| -> Vec<String> {
+    let those_of = |state: VolumesState| -> Vec<String> {
         let those = found.iter().filter(|(_, v)| v.state == state);
         those.map(|(w, v)| text(w.node, v)).collect()
     };
     // What is in the clear is, whatever else is not known.
-    let plain = named(VolumesState::Plain);
+    let plain = those_of(VolumesState::Plain);
     if !plain.is_empty() {
         return Encryption::Plain(plain.join("; "));
     }
@@ -208,7 +208,7 @@ pub fn judge(vdc: &str, nodes: &BTreeSet<String>, words: &[Word<'_>]) -> Encrypt
             names.join(", ")
         ));
     }
-    let unproved = named(VolumesState::Unproved);
+    let unproved = those_of(VolumesState::Unproved);
     if !unproved.is_empty() {
         return Encryption::Unproved(unproved.join("; "));
     }

@@ -16,15 +16,25 @@ pub(super) fn class(name: &str) -> Result<String, Invalid> {
     if good { Ok(name.to_owned()) } else { Err(Invalid::StorageClass(name.chars().take(80).collect())) }
 }
 
-/// Whether the class encrypts each volume with a key of its VDC, as the site's providers say.
-pub(super) fn encrypted(providers: &Providers, class: Option<&str>) -> bool {
-    let provider = providers.storage.iter().find(|s| Some(s.name.as_str()) == class);
-    provider.is_some_and(|s| s.encryption == StorageEncryption::PerVolume)
+/// How the volumes of a class are encrypted, each with a key of its VDC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encrypts {
+    /// They are not.
+    Not,
+    /// By a driver that nothing of ours looks behind.
+    Unseen,
+    /// By nodes' controllers, which open them, and probe them.
+    Probed,
 }
 
-/// Whether the class's volumes are opened by nodes' controllers, which probe them.
-pub(super) fn probed(providers: &Providers, class: Option<&str>) -> bool {
-    providers.storage.iter().any(|s| Some(s.name.as_str()) == class && s.driver == DRIVER)
+/// What the site's providers say of a class.
+pub(super) fn encrypts(providers: &Providers, class: Option<&str>) -> Encrypts {
+    match providers.storage.iter().find(|s| Some(s.name.as_str()) == class) {
+        Some(s) if s.encryption != StorageEncryption::PerVolume => Encrypts::Not,
+        Some(s) if s.driver == DRIVER => Encrypts::Probed,
+        Some(_) => Encrypts::Unseen,
+        None => Encrypts::Not,
+    }
 }
 
 /// Key by which a ResourceQuota limits the space of one class.

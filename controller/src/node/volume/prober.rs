@@ -40,6 +40,8 @@ pub struct Prober {
     locks: Arc<Locks>,
     context: Context,
     known: BTreeMap<String, Known>,
+    /// Those of which nobody can say whose they are; told once.
+    strange: BTreeSet<String>,
 }
 
 /// What is known of one.
@@ -52,7 +54,7 @@ struct Known {
 impl Prober {
     /// Of the volumes of a disk that are open below a directory, each in one of its name; steps of a volume take `locks`.
     pub fn new(store: Arc<Store>, open: PathBuf, locks: Arc<Locks>, context: Context) -> Self {
-        Self { store, open, locks, context, known: BTreeMap::new() }
+        Self { store, open, locks, context, known: BTreeMap::new(), strange: BTreeSet::new() }
     }
 
     /// One turn: probes some of the volumes, and says how all stand. Fails where it cannot be seen which are open.
@@ -86,18 +88,21 @@ impl Prober {
             .filter(|n| !n.starts_with('.'))
             .collect();
         self.known.retain(|volume, _| open.contains(volume));
+        self.strange.retain(|volume| open.contains(volume));
         for volume in open {
             if self.known.contains_key(&volume) {
                 continue;
             }
-            match self.store.find(&volume) {
+            let why = match self.store.find(&volume) {
                 Ok(Some(header)) => {
                     self.known.insert(volume, Known { vdc: header.vdc, proved: None, last: None });
+                    continue;
                 }
-                Ok(None) => tracing::warn!(volume, "what is open here is no volume of the disk"),
-                Err(error) => {
-                    tracing::warn!(volume, error = chain(&error), "nobody can say whose volume it is")
-                }
+                Ok(None) => "there is no volume of that name on the disk".to_owned(),
+                Err(error) => chain(&error),
+            };
+            if self.strange.insert(volume.clone()) {
+                tracing::error!(volume, why, "a volume is open and nobody can say whose: it is not probed");
             }
         }
         Ok(())

@@ -15,6 +15,7 @@ use yunting_plan::quota::shrink::{self, Hard};
 use yunting_plan::vdc::admission::{Admission, Decision, QuotaSeen, quota_seen};
 use yunting_plan::vdc::encryption::Encryption;
 use yunting_plan::vdc::isolation::Isolation;
+use yunting_plan::vdc::storage::Encrypts;
 use yunting_plan::vdc::{Invalid, ValidVdcSlice, quota};
 
 use super::apply::Done;
@@ -270,14 +271,14 @@ fn volumes(world: &World, slice: &ValidVdcSlice) -> Statement {
             format!("StorageClass {class} encrypts each volume; {why}"),
         )
     };
-    if !slice.storage_encrypted {
+    if slice.encrypts == Encrypts::Not {
         let text = format!("StorageClass {class} does not encrypt");
         return say(VOLUMES_ENCRYPTED, State::False, reason::PROVIDER_MISSING, text);
     }
     // What is in the clear is told, whatever class the VDC has by now.
     match world.words.judge_volumes(world, slice.owner.uid.as_str()) {
         Encryption::Plain(text) => say(VOLUMES_ENCRYPTED, State::False, reason::BROKEN, text),
-        _ if !slice.storage_probed => {
+        _ if slice.encrypts == Encrypts::Unseen => {
             unknown(reason::CONFIGURED, "its driver is not Yunting's, and no probe shows it")
         }
         Encryption::Verified(open, nodes) => {
