@@ -45,6 +45,11 @@ fn one(said: &[VdcVolumes]) -> (VolumesState, u32, u32, Vec<&str>) {
     (of.state, of.open, of.encrypted, of.findings.iter().map(|f| f.volume.as_str()).collect())
 }
 
+/// As the driver closes what was probed: other tests start programs at the same time.
+async fn close(disk: &Disk, volume: &str) {
+    cipher::close_probed(&disk.at(volume)).await.unwrap();
+}
+
 /// Opens a volume as nobody does: what pods would see is a plain directory.
 async fn open_plain(disk: &Disk, volume: &str) {
     disk.make(volume, SIZE).await;
@@ -75,11 +80,13 @@ async fn of_an_open_volume_ciphertext_is_found() {
         assert_eq!(probe(&disk, "one"), Outcome::Encrypted);
     }
     println!("a probe takes {:?}", begun.elapsed() / 10);
-    // Nothing of it is left, and a pod that looks meanwhile sees nothing: its files have no name.
     assert_eq!(fs::read_dir(&data).unwrap().count(), 0);
-    assert_eq!(free(&data), before);
-    disk.close("one");
+    close(&disk, "one").await;
     assert!(disk.mounts().is_empty() && disk.devices().is_empty());
+    // Nothing of it is left.
+    let data = disk.open("one", 1).await.unwrap();
+    assert_eq!(free(&data), before);
+    close(&disk, "one").await;
 }
 
 #[tokio::test]
@@ -94,12 +101,12 @@ async fn clear_text_in_a_volume_is_found() {
     let said = prober.turn().await.unwrap();
     assert_eq!(one(&said), (VolumesState::Plain, 2, 1, vec!["plain"]));
     assert_eq!(context.metrics.plain_volumes.get(), 1);
-    disk.close("plain");
+    close(&disk, "plain").await;
     let said = prober.turn().await.unwrap();
     assert_eq!(one(&said), (VolumesState::Encrypted, 1, 1, vec![]));
     assert!(said[0].oldest_proof.is_some());
     assert_eq!(context.metrics.plain_volumes.get(), 0);
-    disk.close("good");
+    close(&disk, "good").await;
     assert!(prober.turn().await.unwrap().is_empty());
 }
 
@@ -113,7 +120,7 @@ async fn a_place_that_is_not_the_images_proves_nothing() {
     let texts = Texts::fresh(&context()).unwrap();
     let outcome = look(&disk.store.place("two"), &disk.at("one"), &texts, &|| false).unwrap();
     assert!(matches!(outcome, Outcome::Unproved(_)), "{outcome:?}");
-    disk.close("one");
+    close(&disk, "one").await;
 }
 
 #[tokio::test]
@@ -130,7 +137,7 @@ async fn a_full_volume_is_unproved_and_stays_as_it_is() {
     fs::remove_file(data.join("filler")).unwrap();
     File::open(&data).unwrap().sync_all().unwrap();
     assert_eq!(probe(&disk, "full"), Outcome::Encrypted);
-    disk.close("full");
+    close(&disk, "full").await;
 }
 
 #[tokio::test]
@@ -148,7 +155,7 @@ async fn a_full_disk_and_a_volume_that_is_read_only_are_unproved() {
     assert!(read_only.success());
     let outcome = probe(&disk, "one");
     assert!(matches!(&outcome, Outcome::Unproved(why) if why.contains("read-only")), "{outcome:?}");
-    disk.close("one");
+    close(&disk, "one").await;
 }
 
 /// At whatever step somebody comes who wants the volume: the probe leaves, and the volume closes.
@@ -166,9 +173,26 @@ async fn a_volume_that_is_wanted_meanwhile_closes() {
         };
         let outcome = look(&disk.store.place("one"), &disk.at("one"), &texts, &leave);
         assert_eq!(outcome.is_none(), steps < 3, "after {steps} steps: {outcome:?}");
-        disk.close("one");
+        close(&disk, "one").await;
         assert!(disk.mounts().is_empty() && disk.devices().is_empty());
     }
+}
+
+/// What somebody has open until a moment later.
+#[tokio::test]
+async fn a_volume_closes_as_soon_as_nobody_has_it_open() {
+    let disk = Disk::new(400 << 20);
+    disk.make("one", SIZE).await;
+    let data = disk.open("one", 1).await.unwrap();
+    let held = File::open(&data).unwrap();
+    let busy = cipher::close(&disk.at("one")).unwrap_err();
+    assert!(busy.is_busy(), "{busy}");
+    let at = disk.at("one");
+    let mut closing = std::pin::pin!(cipher::close_probed(&at));
+    assert!(futures::poll!(&mut closing).is_pending());
+    drop(held);
+    closing.await.unwrap();
+    assert!(disk.mounts().is_empty() && disk.devices().is_empty());
 }
 
 /// Who has the volume's lock is not waited for, and who waits for it has it while the prober goes round.
@@ -191,14 +215,14 @@ async fn steps_of_a_volume_and_its_probes_stay_out_of_each_others_way() {
     });
     for _ in 0..20 {
         let turn = locks.take("one").await;
-        disk.close("one");
+        close(&disk, "one").await;
         disk.open("one", 1).await.unwrap();
         drop(turn);
     }
     done.send(()).unwrap();
     let mut prober = going.await.unwrap();
     assert_eq!(one(&prober.turn().await.unwrap()), (VolumesState::Encrypted, 1, 1, vec![]));
-    disk.close("one");
+    close(&disk, "one").await;
 }
 
 /// A snapshot that is made while a probe has its files opens as any other, and nothing of the probe is in it.
@@ -221,10 +245,10 @@ async fn a_snapshot_in_the_middle_of_a_probe_opens() {
     };
     let outcome = look(&disk.store.place("one"), &disk.at("one"), &texts, &snapshot);
     assert_eq!(outcome, Some(Outcome::Encrypted));
-    disk.close("one");
+    close(&disk, "one").await;
     Header { volume: "copy".to_owned(), ..header }.write(&place).unwrap();
     let data = disk.open("copy", 1).await.unwrap();
     assert_eq!(fs::read_dir(data).unwrap().count(), 0);
     assert_eq!(probe(&disk, "copy"), Outcome::Encrypted);
-    disk.close("copy");
+    close(&disk, "copy").await;
 }

@@ -283,7 +283,7 @@ impl Driver {
         let _turn = self.locks.take(volume).await;
         mounts::take_away(staging)?;
         cipher::trim(volume, &self.at(volume)).await;
-        cipher::close(&self.at(volume))?;
+        cipher::close_probed(&self.at(volume)).await?;
         tracing::info!(volume, "volume closed");
         Ok(())
     }
