@@ -28,6 +28,8 @@ const MANAGER: &str = "yunting/node-volumes";
 const BEAT: Duration = Duration::from_secs(30);
 /// Time until a report that did not arrive is written again.
 const AGAIN: Duration = Duration::from_secs(2);
+/// Time until the next turn while some were never probed: after a start that may be all.
+const SOON: Duration = Duration::from_secs(1);
 /// Time for one probe, and after which a turn begins none. A disk that needs longer is busy with others.
 const LIMIT: Duration = Duration::from_secs(10);
 const LONG: Duration = Duration::from_secs(20);
@@ -118,6 +120,11 @@ impl Prober {
         open.collect()
     }
 
+    /// Some were never probed.
+    fn is_behind(&self) -> bool {
+        self.known.values().any(|known| known.last.is_none())
+    }
+
     async fn probe(&mut self, volume: &str) {
         // Whoever works with it has it now; its turn comes again.
         let Some(turn) = self.locks.take_free(volume) else { return };
@@ -185,6 +192,9 @@ pub(super) async fn keep(mut prober: Prober, report: &Key, writer: &Writer) {
                 continue;
             }
         };
+        if prober.is_behind() {
+            tick.reset_after(SOON);
+        }
         if written.as_ref().is_some_and(|(at, said)| *said == found && at.elapsed() < BEAT) {
             continue;
         }
