@@ -31,6 +31,8 @@ pub struct Metrics {
     pub lost_records: IntGauge,
     /// VDCs of which a probe on this node has shown that they are not closed.
     pub open_vdcs: IntGauge,
+    /// Open volumes of which a probe on this node has shown that they are not encrypted.
+    pub plain_volumes: IntGauge,
     /// How the gate of this node stands: 1 for its state, 0 for the others.
     pub gate_state: IntGaugeVec,
     /// When its self-test last passed, in seconds since 1970; 0 before.
@@ -89,6 +91,10 @@ impl Metrics {
                 "yunting_open_vdcs",
                 "VDCs of which a probe on this node has shown that they are not closed",
             )?,
+            plain_volumes: IntGauge::new(
+                "yunting_plain_volumes",
+                "Open volumes of which a probe on this node has shown that they are not encrypted",
+            )?,
             gate_state: IntGaugeVec::new(
                 Opts::new("yunting_gate_state", "How the gate of this node stands: 1 for its state"),
                 &["state"],
@@ -119,6 +125,7 @@ impl Metrics {
         self.registry.register(Box::new(self.swept.clone()))?;
         self.registry.register(Box::new(self.lost_records.clone()))?;
         self.registry.register(Box::new(self.open_vdcs.clone()))?;
+        self.registry.register(Box::new(self.plain_volumes.clone()))?;
         self.registry.register(Box::new(self.gate_state.clone()))?;
         self.registry.register(Box::new(self.gate_tested.clone()))?;
         self.registry.register(Box::new(self.oldest_point.clone()))?;

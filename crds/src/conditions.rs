@@ -56,6 +56,8 @@ pub mod reason {
     pub const VERIFIED: &str = "Verified";
     /// Objects exist; no probe showed their effect.
     pub const CONFIGURED: &str = "Configured";
+    /// At this site there is nothing that could be probed now. Only slices say it.
+    pub const NOTHING_OPEN: &str = "NothingOpen";
     /// A probe showed that it does not hold.
     pub const BROKEN: &str = "Broken";
     /// Nothing at the site enforces it.

@@ -18,7 +18,7 @@ use crate::common;
     status = "NodeReportStatus",
     derive = "PartialEq",
     cel,
-    doc = "What the controller of a node has seen: whether the VDCs that have pods there are closed, and whether its gate stands. Each node writes its own.",
+    doc = "What the controller of a node has seen: whether the VDCs that have pods there are closed, whether its gate stands, and whether open volumes are ciphertext on its disk. Each node writes its own.",
     printcolumn = r#"{"name":"Observed","type":"date","jsonPath":".status.observedAt"}"#,
     printcolumn = r#"{"name":"Gate","type":"string","jsonPath":".status.gate.state"}"#,
     printcolumn = r#"{"name":"VDCs","type":"string","jsonPath":".status.isolation[*].vdc","priority":1}"#
@@ -47,6 +47,10 @@ pub struct NodeReportStatus {
     /// Where volumes of other sites may have their replicas. Absent: the node keeps none. Written when it changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replicas: Option<ReplicaRoom>,
+    /// Volumes that are open on the node, by VDC, and what probes of the raw disk have shown of them. A node that serves no
+    /// volumes says nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volumes: Option<VolumesReport>,
 }
 
 /// What a node has for replicas.
@@ -59,6 +63,67 @@ pub struct ReplicaRoom {
     /// Bytes of the volumes' disk that are promised to nobody, in whole GiB.
     #[schemars(range(min = 0))]
     pub free_bytes: i64,
+}
+
+/// What the prober of volumes has seen. It is written by itself, whatever `status.observedAt` says.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct VolumesReport {
+    /// When it was last looked which volumes are open. Written anew at least every 30 s; an older report proves nothing of
+    /// now.
+    pub observed_at: Time,
+    /// Each VDC with a volume that is open on the node.
+    #[serde(default)]
+    #[schemars(length(max = 1024))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["vdc".into()]))]
+    pub vdcs: Vec<VdcVolumes>,
+}
+
+/// What probes have shown of a VDC's volumes that are open on the node.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct VdcVolumes {
+    /// Uid of the VDC.
+    #[schemars(length(min = 1, max = 64))]
+    pub vdc: String,
+    /// `Encrypted`: of each open volume a probe of the last 9 minutes has found ciphertext where it wrote, and clear text
+    /// where it wrote that. `Plain`: one holds clear text, see `findings`. `Unproved`: of one nothing is shown, see
+    /// `findings`.
+    pub state: VolumesState,
+    /// Volumes that are open.
+    pub open: u32,
+    /// Those of them with a proof that holds.
+    pub encrypted: u32,
+    /// When the oldest of these proofs was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oldest_proof: Option<Time>,
+    /// Volumes that make the state what it is, ten at most.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10))]
+    pub findings: Vec<VolumeFinding>,
+}
+
+/// What probes have shown of volumes.
+#[derive(schemars::JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum VolumesState {
+    /// Every one is ciphertext.
+    Encrypted,
+    /// At least one is not.
+    Plain,
+    /// Nothing is proved of at least one.
+    Unproved,
+}
+
+/// A volume that is not shown to be encrypted.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct VolumeFinding {
+    /// Its name on the node.
+    #[schemars(length(max = 128))]
+    pub volume: String,
+    /// What was seen, or why nothing was; nothing of what was written.
+    #[schemars(length(max = 300))]
+    pub why: String,
 }
 
 /// How the gate of protected pods stands on the node.

@@ -3,7 +3,8 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use yunting_crds::conditions::{
-    HUB_BELIEVED, NETWORK_ISOLATED, PLACED, READY, SCHEDULED, State, find, reason, state_of,
+    HUB_BELIEVED, NETWORK_ISOLATED, PLACED, READY, SCHEDULED, State, VOLUMES_ENCRYPTED, find, reason,
+    state_of,
 };
 
 /// One piece of news.
@@ -32,19 +33,22 @@ const ORDINARY: [&str; 6] = [
 pub fn news(before: &[Condition], after: &[Condition]) -> Vec<News> {
     let places = [SCHEDULED, PLACED].into_iter().filter_map(|type_| placed(before, after, type_));
     let turns = [READY, HUB_BELIEVED].into_iter().filter_map(|type_| turned(before, after, type_));
-    places.chain(turns).chain(broken(before, after)).collect()
+    let probed = PROBED.into_iter().filter_map(|(type_, told)| broken(before, after, type_, told));
+    places.chain(turns).chain(probed).collect()
 }
 
-/// Isolation that probes have shown not to hold, and that it holds again. That nothing proves it is told by its condition.
-fn broken(before: &[Condition], after: &[Condition]) -> Option<News> {
-    let is = |all: &[Condition]| find(all, NETWORK_ISOLATED).is_some_and(|c| c.reason == reason::BROKEN);
-    let now = find(after, NETWORK_ISOLATED)?;
+/// What probes show, and how it is called that it does not hold.
+const PROBED: [(&str, &str); 2] =
+    [(NETWORK_ISOLATED, "IsolationBroken"), (VOLUMES_ENCRYPTED, "EncryptionBroken")];
+
+/// What probes have shown not to hold, and that it holds again. That nothing proves it is told by its condition.
+fn broken(before: &[Condition], after: &[Condition], type_: &str, told: &str) -> Option<News> {
+    let is = |all: &[Condition]| find(all, type_).is_some_and(|c| c.reason == reason::BROKEN);
+    let now = find(after, type_)?;
     match (is(before), is(after)) {
-        (false, true) => {
-            Some(News { warning: true, reason: "IsolationBroken".to_owned(), note: now.message.clone() })
-        }
+        (false, true) => Some(News { warning: true, reason: told.to_owned(), note: now.message.clone() }),
         (true, false) if now.status == "True" => {
-            Some(News { warning: false, reason: NETWORK_ISOLATED.to_owned(), note: now.message.clone() })
+            Some(News { warning: false, reason: type_.to_owned(), note: now.message.clone() })
         }
         _ => None,
     }
@@ -122,6 +126,21 @@ mod tests {
         let over = news(&bad, &good);
         assert_eq!((over.len(), over[0].warning), (1, false));
         assert!(over[0].note.contains("site a does not answer"));
+    }
+
+    #[test]
+    fn what_probes_find_broken_is_told_once_and_that_it_holds_again() {
+        for (type_, told) in PROBED {
+            let holds = [one(type_, "True", "Verified", "")];
+            let broken = [one(type_, "False", "Broken", "volume a: in the clear")];
+            let unknown = [one(type_, "Unknown", "Configured", "")];
+            let first = news(&holds, &broken);
+            assert_eq!((first.len(), first[0].warning, first[0].reason.as_str()), (1, true, told));
+            assert!(first[0].note.contains("volume a"));
+            assert_eq!(news(&broken, &broken), []);
+            assert_eq!(news(&broken, &unknown), []);
+            assert_eq!(news(&broken, &holds)[0].reason, type_);
+        }
     }
 
     #[test]

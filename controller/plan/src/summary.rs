@@ -74,9 +74,12 @@ pub fn verdict(slice: &SliceView<'_>, type_: &str, generation: i64) -> Verdict {
 }
 
 /// Sums verdicts up: the worst counts, `False` before `Unknown` before `True`; its reason and every site of that
-/// state with its message are named.
+/// state with its message are named. A site at which there is nothing to probe says nothing for or against the others.
 pub fn sum(type_: &'static str, verdicts: &[Verdict]) -> Statement {
-    let rank = |v: &&Verdict| match v.state {
+    let (looked, nothing): (Vec<&Verdict>, Vec<&Verdict>) =
+        verdicts.iter().partition(|v| v.reason != reason::NOTHING_OPEN);
+    let verdicts = if looked.is_empty() { nothing } else { looked };
+    let rank = |v: &&&Verdict| match v.state {
         State::False => 0,
         State::Unknown => 1,
         State::True => 2,
@@ -93,6 +96,9 @@ pub fn sum(type_: &'static str, verdicts: &[Verdict]) -> Statement {
 
 /// Reasons that sites give, as constants; an unknown one is shown as `Pending` with its message.
 pub(crate) fn known(text: &str) -> &'static str {
+    if text == reason::NOTHING_OPEN {
+        return reason::CONFIGURED;
+    }
     let all = [
         reason::AS_ASKED,
         reason::IN_PROGRESS,
@@ -221,6 +227,24 @@ mod tests {
         let silent = SliceView { fresh: false, ..view("b", &yes) };
         let all = [verdict(&view("a", &no), READY, 3), verdict(&silent, READY, 3)];
         assert_eq!(sum(READY, &all).state, State::False);
+    }
+
+    #[test]
+    fn a_site_with_nothing_to_probe_hides_no_other_and_proves_nothing() {
+        let said = |site: &str, state, reason: &str| Verdict {
+            site: site.to_owned(),
+            state,
+            reason: reason.to_owned(),
+            message: "m".to_owned(),
+        };
+        let nothing = said("b", State::Unknown, reason::NOTHING_OPEN);
+        let total = |one: Verdict| sum(READY, &[one, nothing.clone()]);
+        let verified = total(said("a", State::True, reason::VERIFIED));
+        assert_eq!((verified.state, verified.message.as_str()), (State::True, "a: m"));
+        assert_eq!(total(said("a", State::False, reason::BROKEN)).state, State::False);
+        assert_eq!(total(said("a", State::Unknown, reason::SITE_SILENT)).reason, reason::SITE_SILENT);
+        let none = total(nothing.clone());
+        assert_eq!((none.state, none.reason), (State::Unknown, reason::CONFIGURED));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 pub mod access;
 pub mod admission;
 pub mod cidr;
+pub mod encryption;
 pub mod isolation;
 pub mod namespace;
 pub mod network;
@@ -168,8 +169,8 @@ pub struct ValidVdcSlice {
     pub load_balancer: bool,
     /// StorageClass that volumes use.
     pub storage_class: Option<String>,
-    /// That class encrypts each volume with a key of the VDC.
-    pub storage_encrypted: bool,
+    /// How that class encrypts volumes.
+    pub encrypts: storage::Encrypts,
     /// Who enforces the network boundary.
     pub network: NetworkKind,
     /// Whether traffic between sites must be encrypted.
@@ -264,7 +265,7 @@ impl TryFrom<&VdcSliceSpec> for ValidVdcSlice {
                 })
                 .collect::<Result<_, _>>()?,
             load_balancer: spec.isolation.allow_load_balancer,
-            storage_encrypted: storage::encrypted(&spec.providers, storage_class.as_deref()),
+            encrypts: storage::encrypts(&spec.providers, storage_class.as_deref()),
             storage_class,
             network: spec.providers.network.kind,
             transport: spec.transport,

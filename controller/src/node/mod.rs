@@ -29,7 +29,6 @@ use anyhow::Context as _;
 use kube::Client;
 use tokio_util::sync::CancellationToken;
 use yunting_plan::boundary::Link;
-use yunting_plan::object::Key;
 use yunting_plan::vdc::cidr::Network;
 
 use crate::context::Context;
@@ -88,7 +87,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         () = prober::keep(&world, &beyond, &writer, &context) => Ok(()),
         ended = kernel::keep(&world, &readiness) => ended,
         ended = server::serve(world.clone(), &options.socket) => ended,
-        ended = volumes(&options, &world, &own.client, &writer, &report, &stop) => ended,
+        ended = volumes(&options, &world, &own.client, &writer, &context, &stop) => ended,
         served = serve => served?.with_context(|| format!("cannot serve on {listen}")),
         () = stop.cancelled() => Ok(()),
     }
@@ -100,12 +99,14 @@ async fn volumes(
     world: &World,
     client: &Client,
     writer: &Writer,
-    report: &Key,
+    context: &Context,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
     let Some(volumes) = &options.volumes else { return std::future::pending().await };
     let run = options.socket.parent().unwrap_or(Path::new("/run/yunting"));
-    let (node, records) = (options.node.as_str(), &world.records);
-    let metrics = world.metrics();
-    volume::serve(volumes, volume::Lent { node, client, writer, metrics, records, run, report }, stop).await
+    let (node, records, metrics) = (options.node.as_str(), &world.records, &context.metrics);
+    let report = &prober::report(world).key;
+    let lent = volume::Lent { node, client, writer, metrics, records, context, report, run };
+    // Larger than a future that lies on a stack should be.
+    Box::pin(volume::serve(volumes, lent, stop)).await
 }

@@ -97,11 +97,6 @@ impl Changes {
 }
 
 impl World {
-    /// Counters of the process.
-    pub(super) fn metrics(&self) -> &Arc<Metrics> {
-        &self.metrics
-    }
-
     /// Counts what was done and how long it took.
     pub(super) fn count(&self, what: &str, since: Instant, done: bool) {
         let result = if done { "ok" } else { "failed" };

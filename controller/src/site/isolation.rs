@@ -1,4 +1,4 @@
-//! What the nodes' controllers have seen of the isolation of VDCs, and how fresh it is.
+//! What the nodes' controllers have seen of the isolation of VDCs and of their volumes, and how fresh it is.
 //!
 //! Age counts from when a report was seen to change, so that nodes' clocks decide nothing; only of a report that was there
 //! at the start its own time says how old it is.
@@ -7,10 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use tokio::time::Instant;
+use yunting_crds::node_report::VolumesReport;
 use yunting_crds::{NodeReport, NodeReportStatus, SliceRecord};
 use yunting_plan::hall::replica::Room;
+use yunting_plan::vdc::encryption::{self, Encryption};
 use yunting_plan::vdc::isolation::{FRESH, Isolation, Word, judge};
 
 use super::world::{Wakers, World};
@@ -23,7 +26,15 @@ const LOOK: Duration = Duration::from_secs(5);
 struct Heard {
     version: Option<String>,
     at: Instant,
+    /// Of what it says of volumes, which is written by itself.
+    volumes_at: Instant,
     report: NodeReportStatus,
+}
+
+impl Heard {
+    fn volumes(&self) -> Option<(&VolumesReport, Duration)> {
+        Some((self.report.volumes.as_ref()?, self.volumes_at.elapsed()))
+    }
 }
 
 /// The last words of all nodes.
@@ -45,23 +56,19 @@ impl Words {
         if all.get(&node).is_some_and(|h| h.version == report.resource_version()) {
             return false;
         }
-        let written = context.timestamp().duration_since(status.observed_at.0);
-        let age = Duration::try_from(written).unwrap_or_default();
-        let now = Instant::now();
-        let at = now.checked_sub(age).unwrap_or(now);
         // What says something else, such as how the gate stands, makes no older word of this new.
-        let same = all.get(&node).filter(|h| h.report.observed_at == status.observed_at);
-        let at = same.map_or(at, |h| h.at);
-        let heard = Heard { version: report.resource_version(), at, report: status.clone() };
+        let before = all.get(&node);
+        let observed = |r: &NodeReportStatus| r.volumes.as_ref().map(|v| v.observed_at.clone());
+        let same = before.filter(|h| h.report.observed_at == status.observed_at);
+        let at = same.map_or_else(|| since(context, Some(&status.observed_at)), |h| h.at);
+        let same = before.filter(|h| observed(&h.report) == observed(status));
+        let volumes_at = same.map_or_else(|| since(context, observed(status).as_ref()), |h| h.volumes_at);
+        let heard = Heard { version: report.resource_version(), at, volumes_at, report: status.clone() };
         let before = all.insert(node, heard);
         drop(all);
         let moved = before.as_ref().and_then(|h| h.report.replicas.as_ref()) != status.replicas.as_ref();
-        let old = before.filter(|h| h.at.elapsed() <= FRESH).map(|h| h.report.isolation).unwrap_or_default();
-        let new = &status.isolation;
-        let changed = new.iter().filter(|i| !old.contains(i)).chain(old.iter().filter(|i| !new.contains(i)));
-        let vdcs: BTreeSet<&str> = changed.map(|i| i.vdc.as_str()).collect();
-        for uid in vdcs {
-            wakers.vdc(uid);
+        for uid in changed(before.as_ref(), status) {
+            wakers.vdc(&uid);
         }
         moved
     }
@@ -87,11 +94,46 @@ impl Words {
         fresh.filter_map(room).collect()
     }
 
-    /// Nodes with a fresh word.
-    fn fresh(&self) -> BTreeSet<String> {
+    /// How the volumes of a VDC stand.
+    pub(super) fn judge_volumes(&self, world: &World, vdc: &str) -> Encryption {
         let all = self.all();
-        all.iter().filter(|(_, h)| h.at.elapsed() <= FRESH).map(|(node, _)| node.clone()).collect()
+        let said = all.iter().filter_map(|(node, heard)| Some((node, heard.volumes()?)));
+        let words: Vec<encryption::Word<'_>> =
+            said.map(|(node, (report, age))| encryption::Word { node, age, report }).collect();
+        encryption::judge(vdc, &nodes(world), &words)
     }
+
+    /// Nodes with a fresh word, and those with a fresh one of volumes.
+    fn fresh(&self) -> (BTreeSet<String>, BTreeSet<String>) {
+        let all = self.all();
+        let of = |fresh: &dyn Fn(&Heard) -> bool| {
+            all.iter().filter(|(_, h)| fresh(h)).map(|(node, _)| node.clone()).collect()
+        };
+        (of(&|h| h.at.elapsed() <= FRESH), of(&|h| h.volumes().is_some_and(|(_, age)| age <= FRESH)))
+    }
+}
+
+/// When something was written that was observed at a node's time. What is not said was never.
+fn since(context: &Context, observed: Option<&Time>) -> Instant {
+    let now = Instant::now();
+    let Some(observed) = observed else { return now };
+    let age = Duration::try_from(context.timestamp().duration_since(observed.0)).unwrap_or_default();
+    now.checked_sub(age).unwrap_or(now)
+}
+
+/// VDCs of which a report says something else than the one before it said, or had said while it counted.
+fn changed(before: Option<&Heard>, now: &NodeReportStatus) -> BTreeSet<String> {
+    let counts = before.filter(|h| h.at.elapsed() <= FRESH).map(|h| h.report.isolation.as_slice());
+    let isolation = differ(counts.unwrap_or_default(), &now.isolation, |i| &i.vdc);
+    let counts = before.and_then(Heard::volumes).filter(|(_, age)| *age <= FRESH);
+    let old = counts.map(|(report, _)| report.vdcs.as_slice()).unwrap_or_default();
+    let new = now.volumes.as_ref().map(|v| v.vdcs.as_slice()).unwrap_or_default();
+    isolation.into_iter().chain(differ(old, new, |v| &v.vdc)).collect()
+}
+
+fn differ<T: PartialEq>(old: &[T], new: &[T], vdc: fn(&T) -> &String) -> Vec<String> {
+    let changed = new.iter().filter(|n| !old.contains(n)).chain(old.iter().filter(|o| !new.contains(o)));
+    changed.map(vdc).cloned().collect()
 }
 
 fn nodes(world: &World) -> BTreeSet<String> {

@@ -46,7 +46,7 @@ fn main() -> ExitCode {
 type Test = fn(&World) -> anyhow::Result<()>;
 
 fn trials(world: Option<&Arc<World>>) -> Vec<Trial> {
-    let tests: [(&str, Test); 20] = [
+    let tests: [(&str, Test); 21] = [
         ("a_vdc_and_its_hall_become_running_pods", provision::running),
         ("what_stands_is_not_written_again", provision::quiet),
         ("a_hall_answers_through_the_front_door", provision::front_door),
@@ -56,6 +56,7 @@ fn trials(world: Option<&Arc<World>>) -> Vec<Trial> {
         ("a_way_that_nobody_declared_is_told", boundary::broken),
         ("without_the_nodes_controller_no_pod_gets_a_network", boundary::without),
         ("what_a_pod_writes_is_ciphertext_on_every_disk", volumes::ciphertext),
+        ("a_volume_in_the_clear_is_told", volumes::clear),
         ("a_volume_outlives_its_pod_and_the_nodes_controller", volumes::outlives),
         ("a_new_key_of_a_vdc_mounts_nothing_anew", volumes::rotation),
         ("a_replica_at_another_site_is_activated_there", replicas::replicated),

@@ -8,13 +8,14 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail, ensure};
-use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::core::v1::{Event, PersistentVolume, PersistentVolumeClaim, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use rustix::fs::{SeekFrom, seek};
 use rustix::io::Errno;
 use serde_json::json;
+use yunting_crds::conditions::find;
 use yunting_crds::{VirtualDataCenter, VolumeKey};
 use yunting_lab::site::parts::NODE_CONTROLLER;
 
@@ -26,6 +27,8 @@ pub(super) const SITE: &str = "qiaocheng";
 pub(super) const HALL: &str = "gold";
 /// Where the database's volume is in its pod.
 pub(super) const MOUNT: &str = "/var/lib/postgresql";
+/// A volume that no driver made.
+const CLEAR: &str = "pvc-in-the-clear";
 /// A text that is on no disk but as this pod writes it. In two halves, so that no command line has it whole.
 const MARKER: [&str; 2] = ["Yunting-Marker-", "7f3c9e51-plain"];
 
@@ -133,6 +136,50 @@ pub fn ciphertext(world: &World) -> anyhow::Result<()> {
 /// The text that pods write.
 pub(super) fn marker() -> String {
     MARKER.concat()
+}
+
+/// Somebody opens an image by hand whose directory is not encrypted, as one of the VDC's volumes: the product itself tells.
+pub fn clear(world: &World) -> anyhow::Result<()> {
+    let database = world.runtime.block_on(Database::find(world, BUREAU, HALL, SITE))?;
+    let volume = world.runtime.block_on(database.volume(world, SITE))?;
+    let all = world.lab.site_dir(world.lab.site(SITE)?).volumes().join("yunting/volumes");
+    let (all, at) = (all.display(), format!("/run/yunting/volumes/{CLEAR}"));
+    let open = format!(
+        "btrfs -q subvolume create {all}/{CLEAR}; truncate -s 32M {all}/{CLEAR}/image; \
+         sed 's/\"volume\": \"{volume}\"/\"volume\": \"{CLEAR}\"/' {all}/{volume}/volume.json > {all}/{CLEAR}/volume.json; \
+         mkfs.ext4 -q -F -b 4096 -m 0 -O encrypt {all}/{CLEAR}/image; mkdir -p {at}; \
+         mount -o loop {all}/{CLEAR}/image {at}; mkdir {at}/data"
+    );
+    // A probe may be at it.
+    let close = format!(
+        "for i in $(seq 50); do mountpoint -q {at} || break; umount {at} || sleep 0.2; done; \
+         rmdir {at}; btrfs -q subvolume delete {all}/{CLEAR}"
+    );
+    let since = std::time::Instant::now();
+    let opened = world.lab(&["exec", SITE, "--", "sh", "-ec", &open]);
+    let told = world.runtime.block_on(async {
+        opened?;
+        let vdcs: Api<VirtualDataCenter> = Api::namespaced(world.hub.clone(), &format!("bureau-{BUREAU}"));
+        let told = until(vdcs, "cloud", PATIENCE, |v| encryption(v).0 == "Broken").await?;
+        println!("told after {:?}", since.elapsed());
+        ensure!(encryption(&told).1.contains(CLEAR), "{:?}", encryption(&told));
+        let events: Api<Event> = Api::namespaced(world.hub.clone(), &format!("bureau-{BUREAU}"));
+        seen(events, PATIENCE, |e: &Event| e.reason.as_deref() == Some("EncryptionBroken")).await.map(drop)
+    });
+    let closed = world.lab(&["exec", SITE, "--", "sh", "-ec", &close]);
+    told?;
+    closed?;
+    world.runtime.block_on(async {
+        let vdcs: Api<VirtualDataCenter> = Api::namespaced(world.hub.clone(), &format!("bureau-{BUREAU}"));
+        until(vdcs, "cloud", PATIENCE, |v| encryption(v).0 == "Verified").await.map(drop)
+    })
+}
+
+/// Reason and message.
+fn encryption(vdc: &VirtualDataCenter) -> (String, String) {
+    let conditions = vdc.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or_default();
+    let found = find(conditions, "VolumesEncrypted");
+    found.map(|c| (c.reason.clone(), c.message.clone())).unwrap_or_default()
 }
 
 /// How often the marker is in what a file with holes holds.

@@ -5,6 +5,7 @@
 mod custody;
 mod disk;
 mod pair;
+mod probes;
 mod replicas;
 
 use std::fs;

@@ -99,6 +99,7 @@ mod tests {
             }],
             gate: None,
             replicas: None,
+            volumes: None,
         }
     }
 

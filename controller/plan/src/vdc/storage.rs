@@ -4,6 +4,9 @@ use yunting_crds::site::{Providers, StorageEncryption};
 
 use super::Invalid;
 
+/// The driver whose volumes nodes' controllers open, and probe.
+pub const DRIVER: &str = "volumes.yunting.io";
+
 /// Checks the name of a StorageClass. It becomes a label's value, which bounds it.
 pub(super) fn class(name: &str) -> Result<String, Invalid> {
     let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.';
@@ -13,10 +16,30 @@ pub(super) fn class(name: &str) -> Result<String, Invalid> {
     if good { Ok(name.to_owned()) } else { Err(Invalid::StorageClass(name.chars().take(80).collect())) }
 }
 
+/// How the volumes of a class are encrypted, each with a key of its VDC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encrypts {
+    /// They are not.
+    Not,
+    /// By a driver that nothing of ours looks behind.
+    Unseen,
+    /// By nodes' controllers, which open them, and probe them.
+    Probed,
+}
+
+/// What the site's providers say of a class.
+pub(super) fn encrypts(providers: &Providers, class: Option<&str>) -> Encrypts {
+    match providers.storage.iter().find(|s| Some(s.name.as_str()) == class) {
+        Some(s) if s.encryption != StorageEncryption::PerVolume => Encrypts::Not,
+        Some(s) if s.driver == DRIVER => Encrypts::Probed,
+        Some(_) => Encrypts::Unseen,
+        None => Encrypts::Not,
+    }
+}
+
 /// Whether the class encrypts each volume with a key of its VDC, as the site's providers say.
 pub(crate) fn encrypted(providers: &Providers, class: Option<&str>) -> bool {
-    let provider = providers.storage.iter().find(|s| Some(s.name.as_str()) == class);
-    provider.is_some_and(|s| s.encryption == StorageEncryption::PerVolume)
+    encrypts(providers, class) != Encrypts::Not
 }
 
 /// Key by which a ResourceQuota limits the space of one class.

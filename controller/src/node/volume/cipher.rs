@@ -7,6 +7,7 @@
 use std::fs::{self, File};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::mount::{MountFlags, mount};
 
@@ -28,7 +29,10 @@ const XFS_IO: &str = "xfs_io";
 /// Where mkfs would discard: the file is fresh. What is initialised later would be written after the first snapshot.
 const MADE: &str = "nodiscard,lazy_itable_init=0,lazy_journal_init=0";
 
-fn image(subvolume: &Path) -> PathBuf {
+/// How long is waited for one who is about to let a volume go, in milliseconds.
+const WAITS: [u64; 4] = [5, 20, 100, 500];
+
+pub(super) fn image(subvolume: &Path) -> PathBuf {
     subvolume.join(IMAGE)
 }
 
@@ -218,4 +222,16 @@ pub async fn trim(volume: &str, place: &Path) {
 pub fn close(place: &Path) -> Result<(), Error> {
     mounts::remove(&opening(place))?;
     mounts::remove(place)
+}
+
+/// The same for a volume that was probed: a program that this process started meanwhile has the probe's files, too, until it
+/// runs, which is over in milliseconds.
+pub async fn close_probed(place: &Path) -> Result<(), Error> {
+    for wait in WAITS {
+        match close(place) {
+            Err(error) if error.is_busy() => tokio::time::sleep(Duration::from_millis(wait)).await,
+            ended => return ended,
+        }
+    }
+    close(place)
 }

@@ -23,11 +23,11 @@ use crate::keys::Place;
 pub(super) struct Driver {
     pub(super) node: String,
     /// Where volumes are open, one directory each.
-    open: PathBuf,
+    pub(super) open: PathBuf,
     records: Cache<SliceRecord>,
     pub(super) store: Arc<Store>,
     pub(super) keys: Keys,
-    pub(super) locks: Locks,
+    pub(super) locks: Arc<Locks>,
 }
 
 /// A volume that is asked for.
@@ -94,7 +94,7 @@ impl Driver {
         store: Arc<Store>,
         keys: Keys,
     ) -> Self {
-        Self { node: node.to_owned(), open, records, store, keys, locks: Locks::default() }
+        Self { node: node.to_owned(), open, records, store, keys, locks: Arc::default() }
     }
 
     /// Clears away what a process before this one did not finish, and says of each volume how it keeps its key.
@@ -283,7 +283,7 @@ impl Driver {
         let _turn = self.locks.take(volume).await;
         mounts::take_away(staging)?;
         cipher::trim(volume, &self.at(volume)).await;
-        cipher::close(&self.at(volume))?;
+        cipher::close_probed(&self.at(volume)).await?;
         tracing::info!(volume, "volume closed");
         Ok(())
     }

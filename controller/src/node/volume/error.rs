@@ -110,6 +110,11 @@ impl Error {
         let path = path.into();
         move |source| Self::File { what, path, source }
     }
+
+    /// Somebody has a file open there.
+    pub fn is_busy(&self) -> bool {
+        matches!(self, Self::File { source, .. } if source.kind() == io::ErrorKind::ResourceBusy)
+    }
 }
 
 impl From<tonic::Status> for Error {

@@ -2,7 +2,8 @@
 //! ciphertext and a header with its wrapped key; the clear text exists in a mount only, while a pod uses it.
 //!
 //! [`replica`] sends them to other sites. `store` keeps subvolumes, `cipher` opens and closes them, `keys` asks the site for data keys, `csi` is what kubelet and
-//! sidecars speak with. Each step of a volume's life can be done again after a crash at any point.
+//! sidecars speak with. `prober` looks all the time whether
+//! what is open is ciphertext on the disk. Each step of a volume's life can be done again after a crash at any point.
 
 pub mod cipher;
 mod csi;
@@ -11,8 +12,10 @@ pub mod error;
 pub mod header;
 mod json;
 mod keys;
-mod locks;
+pub mod locks;
 mod mounts;
+pub mod probe;
+pub mod prober;
 pub mod replica;
 pub mod store;
 mod tool;
@@ -25,14 +28,17 @@ use kube::Client;
 use tokio_util::sync::CancellationToken;
 use yunting_crds::SliceRecord;
 use yunting_plan::object::Key;
+use yunting_plan::vdc::storage;
 
 use crate::cache::Cache;
+use crate::context::Context;
 use crate::metrics::Metrics;
 use crate::writer::Writer;
 use driver::Driver;
+use prober::Prober;
 
 /// Name of the driver.
-pub const DRIVER: &str = "volumes.yunting.io";
+pub const DRIVER: &str = storage::DRIVER;
 
 /// Where things are.
 #[derive(Debug, Clone)]
@@ -52,10 +58,11 @@ pub(super) struct Lent<'a> {
     pub(super) writer: &'a Writer,
     pub(super) metrics: &'a Arc<Metrics>,
     pub(super) records: &'a Cache<SliceRecord>,
-    /// Directory of this process that is empty after a boot, where volumes are mounted.
-    pub(super) run: &'a Path,
+    pub(super) context: &'a Context,
     /// The node's report.
     pub(super) report: &'a Key,
+    /// Directory of this process that is empty after a boot, where volumes are mounted.
+    pub(super) run: &'a Path,
 }
 
 /// Serves until it cannot.
@@ -75,7 +82,10 @@ pub(super) async fn serve(options: &Options, lent: Lent<'_>, stop: &Cancellation
             None => std::future::pending().await,
         }
     };
+    let prober =
+        Prober::new(driver.store.clone(), driver.open.clone(), driver.locks.clone(), lent.context.clone());
     tokio::select! {
+        () = prober::keep(prober, lent.report, lent.writer) => Ok(()),
         ended = csi::serve(driver.clone(), &options.kubelet) => ended,
         ended = replicas => ended,
     }

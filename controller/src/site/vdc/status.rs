@@ -14,7 +14,9 @@ use yunting_crds::vdc::{LifecycleState, Transport};
 use yunting_crds::vdc_slice::SliceNamespaceStatus;
 use yunting_plan::quota::shrink::{self, Hard};
 use yunting_plan::vdc::admission::{Admission, Decision, QuotaSeen, quota_seen};
+use yunting_plan::vdc::encryption::Encryption;
 use yunting_plan::vdc::isolation::Isolation;
+use yunting_plan::vdc::storage::Encrypts;
 use yunting_plan::vdc::{Invalid, ValidVdcSlice, quota};
 
 use super::apply::Done;
@@ -46,7 +48,7 @@ pub(super) fn status(
                 frozen(world, slice, done),
                 enforced(&namespaces, done),
                 isolated(world, slice),
-                volumes(slice),
+                volumes(world, slice),
                 transport(slice),
             ];
             (statements, namespaces.into_iter().map(|n| n.status).collect())
@@ -271,22 +273,38 @@ fn isolated(world: &World, slice: &ValidVdcSlice) -> Statement {
     }
 }
 
-fn volumes(slice: &ValidVdcSlice) -> Statement {
+fn volumes(world: &World, slice: &ValidVdcSlice) -> Statement {
     let class = slice.storage_class.as_deref().unwrap_or("none");
-    if slice.storage_encrypted {
-        return say(
+    let unknown = |reason, why: &str| {
+        say(
             VOLUMES_ENCRYPTED,
             State::Unknown,
-            reason::CONFIGURED,
-            format!("StorageClass {class} encrypts each volume; no probe has shown it"),
-        );
+            reason,
+            format!("StorageClass {class} encrypts each volume; {why}"),
+        )
+    };
+    if slice.encrypts == Encrypts::Not {
+        let text = format!("StorageClass {class} does not encrypt");
+        return say(VOLUMES_ENCRYPTED, State::False, reason::PROVIDER_MISSING, text);
     }
-    say(
-        VOLUMES_ENCRYPTED,
-        State::False,
-        reason::PROVIDER_MISSING,
-        format!("StorageClass {class} does not encrypt"),
-    )
+    // What is in the clear is told, whatever class the VDC has by now.
+    match world.words.judge_volumes(world, slice.owner.uid.as_str()) {
+        Encryption::Plain(text) => say(VOLUMES_ENCRYPTED, State::False, reason::BROKEN, text),
+        _ if slice.encrypts == Encrypts::Unseen => {
+            unknown(reason::CONFIGURED, "its driver is not Yunting's, and no probe shows it")
+        }
+        Encryption::Verified(open, nodes) => {
+            let nodes = nodes.into_iter().collect::<Vec<_>>().join(", ");
+            let text = format!(
+                "within the last 10 minutes probes wrote into each of the {open} volumes open on {nodes} and found only ciphertext on the disk"
+            );
+            say(VOLUMES_ENCRYPTED, State::True, reason::VERIFIED, text)
+        }
+        Encryption::Unproved(why) => unknown(reason::CONFIGURED, &format!("no probe shows it: {why}")),
+        Encryption::Nothing => {
+            unknown(reason::NOTHING_OPEN, "no volume is open here that a probe could look at")
+        }
+    }
 }
 
 fn transport(slice: &ValidVdcSlice) -> Statement {
