@@ -176,13 +176,36 @@ pub fn adopt(source: &Path, place: &Path) -> Result<bool> {
     Ok(true)
 }
 
-/// Points `link` at `target`, also when it already points elsewhere.
+/// Points `link` at `target`, also when it already points elsewhere. Sites that start at once may all do so: each takes the
+/// place by name.
 pub fn link(target: &Path, link: &Path) -> Result<()> {
     if fs::read_link(link).is_ok_and(|now| now == target) {
         return Ok(());
     }
-    match fs::remove_file(link) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io("replace", link)(e)),
-        _ => symlink(target, link).map_err(Error::io("link", link)),
+    let directory = link.parent().unwrap_or(Path::new("."));
+    let fresh = tempfile::Builder::new().make_in(directory, |fresh| symlink(target, fresh));
+    let fresh = fresh.map_err(Error::io("link in", directory))?.into_temp_path();
+    fresh.persist(link).map_err(|e| Error::io("link", link)(e.error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sites_that_start_at_once_may_all_set_the_same_link() {
+        let directory = tempfile::tempdir().unwrap();
+        let place = directory.path().join("plugin");
+        let one = |target: &'static str| {
+            let place = place.clone();
+            move || (0..200).map(|_| link(Path::new(target), &place)).collect::<Result<Vec<()>>>()
+        };
+        let threads = ["/a", "/b", "/a"].map(|target| std::thread::spawn(one(target)));
+        for thread in threads {
+            thread.join().unwrap().unwrap();
+        }
+        link(Path::new("/c"), &place).unwrap();
+        assert_eq!(fs::read_link(&place).unwrap(), Path::new("/c"));
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
     }
 }
