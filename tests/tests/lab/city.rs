@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{DeleteParams, ListParams};
 use kube::{Api, ResourceExt};
-use yunting_crds::{Hall, labels};
+use yunting_crds::{Hall, VirtualDataCenter, labels};
 use yunting_tests::demo::city;
 use yunting_tests::demo::wait::{Picture, until};
 
@@ -48,7 +48,7 @@ pub fn matrix(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The halls of the tests before go: the sites of the lab are small.
+/// The halls and VDCs of the tests before go: the sites of the lab are small.
 async fn make_room(world: &World) -> anyhow::Result<()> {
     let all = Api::<Hall>::all(world.hub.clone()).list(&ListParams::default()).await?.items;
     let of = |hall: &Hall| Api::<Hall>::namespaced(world.hub.clone(), &hall.namespace().unwrap_or_default());
@@ -57,6 +57,9 @@ async fn make_room(world: &World) -> anyhow::Result<()> {
     }
     for hall in &all {
         gone(of(hall), &hall.name_any(), PATIENCE).await?;
+    }
+    for vdc in Api::<VirtualDataCenter>::all(world.hub.clone()).list(&ListParams::default()).await? {
+        world.end_vdc(&vdc.namespace().unwrap_or_default(), &vdc.name_any()).await?;
     }
     Ok(())
 }
