@@ -7,14 +7,14 @@ use std::process::{Command, Output};
 use anyhow::{Context, ensure};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::Timestamp;
-use kube::api::{DeleteParams, ListParams};
+use kube::api::ListParams;
 use kube::{Api, ResourceExt};
-use yunting_crds::{Hall, VirtualDataCenter, labels};
+use yunting_crds::labels;
 use yunting_tests::demo::city;
 use yunting_tests::demo::wait::{Picture, until};
 
 use super::boundary::agrees;
-use super::fixture::{PATIENCE, World, gone};
+use super::fixture::{PATIENCE, World};
 use super::provision::BUREAU;
 use super::volumes::{Database, HALL, SITE};
 
@@ -26,7 +26,6 @@ const OPEN: usize = 20;
 pub fn matrix(world: &World) -> anyhow::Result<()> {
     let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crds/samples/bozhou/lab");
     world.runtime.block_on(async {
-        make_room(world).await?;
         city::apply(&world.lab, &world.hub, &samples).await?;
         until(&world.hub, city::PATIENCE, Picture::all_ready).await
     })?;
@@ -45,22 +44,6 @@ pub fn matrix(world: &World) -> anyhow::Result<()> {
     })?;
     let open = agrees(world, world.lab.site(VICTIM)?).context("after a power cut")?;
     ensure!(open >= OPEN, "only {open} ways are open after a power cut");
-    Ok(())
-}
-
-/// The halls and VDCs of the tests before go: the sites of the lab are small.
-async fn make_room(world: &World) -> anyhow::Result<()> {
-    let all = Api::<Hall>::all(world.hub.clone()).list(&ListParams::default()).await?.items;
-    let of = |hall: &Hall| Api::<Hall>::namespaced(world.hub.clone(), &hall.namespace().unwrap_or_default());
-    for hall in &all {
-        of(hall).delete(&hall.name_any(), &DeleteParams::default()).await?;
-    }
-    for hall in &all {
-        gone(of(hall), &hall.name_any(), PATIENCE).await?;
-    }
-    for vdc in Api::<VirtualDataCenter>::all(world.hub.clone()).list(&ListParams::default()).await? {
-        world.end_vdc(&vdc.namespace().unwrap_or_default(), &vdc.name_any()).await?;
-    }
     Ok(())
 }
 
