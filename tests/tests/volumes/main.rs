@@ -26,7 +26,7 @@ async fn a_volume_opens_with_its_key_alone_and_shows_nothing_without() {
     disk.make("one", 64 << 20).await;
     let at = disk.open("one", 1).await.unwrap();
     fs::write(at.join(TEXT), TEXT).unwrap();
-    disk.close("one");
+    disk.close("one").await;
     assert!(!disk.at("one").exists(), "an empty directory is left");
     // Nothing of it in the clear: neither the name nor the content.
     let image = fs::read(disk.store.place("one").join("image")).unwrap();
@@ -40,8 +40,8 @@ async fn a_volume_opens_with_its_key_alone_and_shows_nothing_without() {
     // Opened twice is opened once.
     disk.open("one", 1).await.unwrap();
     assert_eq!(disk.mounts().len(), 1, "{:?}", disk.mounts());
-    disk.close("one");
-    disk.close("one");
+    disk.close("one").await;
+    disk.close("one").await;
     assert!(disk.mounts().is_empty() && disk.devices().is_empty());
 }
 
@@ -71,11 +71,11 @@ async fn a_volume_that_was_given_more_room_has_it_when_it_is_opened() {
     // In use: the kernel may say no, and the volume goes on as it is.
     let grown = cipher::grow_open("grows", &at).await.unwrap();
     assert_eq!(grown, size(&at) > before);
-    disk.close("grows");
+    disk.close("grows").await;
     let at = disk.open("grows", 1).await.unwrap();
     assert!(size(&at) > before + (48 << 20), "{before} was, {} is", size(&at));
     assert_eq!(fs::read_to_string(at.join("kept")).unwrap(), TEXT);
-    disk.close("grows");
+    disk.close("grows").await;
 }
 
 #[tokio::test]
@@ -97,8 +97,8 @@ async fn a_snapshot_of_what_is_in_use_opens_as_a_volume_of_its_own() {
     assert!(!copy.join("after").exists());
     fs::write(copy.join("own"), TEXT).unwrap();
     assert!(!at.join("own").exists());
-    disk.close("copy");
-    disk.close("source");
+    disk.close("copy").await;
+    disk.close("source").await;
     // The snapshot outlives its volume, and goes without a trace.
     disk.store.remove("source").await.unwrap();
     assert_eq!(disk.store.find("source").unwrap(), None);
@@ -129,7 +129,7 @@ async fn what_was_left_in_the_middle_is_cleared_away_or_gone_on_with() {
     assert!(mounted.success());
     disk.open("whole", 1).await.unwrap();
     assert_eq!(disk.mounts(), [disk.at("whole")]);
-    disk.close("whole");
+    disk.close("whole").await;
     assert!(disk.devices().is_empty(), "{:?}", disk.devices());
 }
 
@@ -161,13 +161,13 @@ async fn a_full_disk_loses_nothing_that_was_synced() {
     let wrote = fs::write(at.join("lost"), vec![7; 16 << 20])
         .and_then(|()| fs::File::open(at.join("lost"))?.sync_all());
     assert!(full && wrote.is_err(), "there was room");
-    disk.close("one");
+    disk.close("one").await;
     fs::remove_file(&filler).unwrap();
     disk.sync();
     let at = disk.open("one", 1).await.unwrap();
     assert_eq!(fs::read_to_string(at.join("kept")).unwrap(), TEXT);
     fs::write(at.join("again"), TEXT).unwrap();
-    disk.close("one");
+    disk.close("one").await;
 }
 
 #[tokio::test]

@@ -114,7 +114,7 @@ impl Pair {
     pub async fn read(&self, point: &Point, file: &str) -> Vec<u8> {
         let at = self.opened(point).await;
         let bytes = fs::read(at.join(file)).unwrap();
-        self.abroad.close("tried");
+        self.abroad.close("tried").await;
         bytes
     }
 

@@ -65,7 +65,7 @@ async fn a_replica_has_what_was_synced_and_takes_only_what_is_new() {
     assert_eq!((pair.home.found(TEXT), pair.abroad.found(TEXT)), (0, 0));
     fs::write(pair.abroad.store.place("clear"), TEXT).unwrap();
     assert!(pair.abroad.found(TEXT) > 0);
-    pair.home.close(VOLUME);
+    pair.home.close(VOLUME).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -109,7 +109,7 @@ async fn who_is_somebody_else_gets_and_gives_nothing() {
         assert!(matches!(refused, Error::Invalid(_)), "{refused}");
     }
     assert!(pair.points_abroad().is_empty());
-    pair.home.close(VOLUME);
+    pair.home.close(VOLUME).await;
 }
 
 /// Carries so many bytes to the other end, and then none.
@@ -173,7 +173,7 @@ async fn a_stream_that_is_cut_goes_on_where_it_was() {
     assert!(sent > 4 << 20, "{sent}");
     let expected = fs::read(open.join("more")).unwrap();
     assert_eq!(pair.read(&next, "more").await, expected);
-    pair.home.close(VOLUME);
+    pair.home.close(VOLUME).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -218,7 +218,7 @@ async fn a_right_that_is_over_is_refused_at_the_beginning_and_at_the_end() {
     let refused = pair.send(&sender, pair.at, &confirmed(&third), &fifth).await.unwrap_err();
     assert!(chain(&refused).contains("active"), "{}", chain(&refused));
     assert_eq!(pair.points_abroad(), [1, 3]);
-    pair.home.close(VOLUME);
+    pair.home.close(VOLUME).await;
 }
 
 /// What `btrfs send` makes of a point.
@@ -289,7 +289,7 @@ async fn a_stream_that_was_changed_or_forged_touches_nothing() {
     pair.send(&pair.sender(), pair.at, &Sending::default(), &point).await.unwrap();
     let after = pair.abroad.subvolumes();
     assert_eq!(after.len(), before.len() + 1, "one point and nothing else: {after:?}");
-    pair.home.close(VOLUME);
+    pair.home.close(VOLUME).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -313,7 +313,7 @@ async fn no_more_is_sent_in_a_second_than_is_allowed_and_no_replica_is_taken_wit
     let refused = pair.sender().send(order, &confirmed(&point), &next).await.unwrap_err();
     assert!(chain(&refused).contains("needs room"), "{}", chain(&refused));
     assert_eq!(pair.points_abroad(), [1]);
-    pair.home.close(VOLUME);
+    pair.home.close(VOLUME).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -341,5 +341,5 @@ async fn a_name_that_was_or_is_another_volumes_mixes_nothing() {
     pair.abroad.make(REPLICA, SIZE).await;
     let refused = pair.receiver.offer(&uri("near"), offer("pvc-other")).await.unwrap_err();
     assert!(matches!(refused, Error::Other(_)), "{refused}");
-    pair.home.close(VOLUME);
+    pair.home.close(VOLUME).await;
 }
