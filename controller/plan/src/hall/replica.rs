@@ -17,6 +17,8 @@ use super::volume::claim_of;
 
 /// Points that a replica keeps.
 const KEEP: u32 = 2;
+/// Most volumes that are told; the field's bound. Always the same ones: the first by component, volume and number.
+const VOLUMES: usize = 256;
 /// Longest message; the field's bound.
 const LONGEST: usize = 512;
 
@@ -46,6 +48,7 @@ pub fn volumes(
     };
     let mut all: Vec<HallVolume> = claims.into_iter().filter_map(of).collect();
     all.sort();
+    all.truncate(VOLUMES);
     all
 }
 

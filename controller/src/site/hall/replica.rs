@@ -28,6 +28,9 @@ use crate::writer::{Error, key_of};
 const PROVISIONER: &str = "/metadata/annotations/volume.kubernetes.io~1storage-provisioner";
 const DRIVER: &str = crate::node::volume::DRIVER;
 
+/// Most volumes that are sent of which something is said; the field's bound.
+const COPIES: usize = 512;
+
 /// What the site says of it.
 #[derive(Debug, Default)]
 pub(super) struct States {
@@ -46,10 +49,11 @@ pub(super) async fn apply(world: &World, seen: &observe::Seen, valid: &Valid) ->
     };
     let volumes = volumes(world, valid);
     let (replicas, kept) = keep(world, valid, &spec.replicas).await;
-    let (copies, sent) = match &volumes {
+    let (mut copies, sent) = match &volumes {
         Some(volumes) => send(world, valid, &spec.copies, volumes).await,
         None => (Vec::new(), Ok(())),
     };
+    copies.truncate(COPIES);
     (States { volumes, replicas: Some(replicas), copies }, kept.and(sent))
 }
 

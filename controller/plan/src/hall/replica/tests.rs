@@ -96,6 +96,18 @@ fn volumes_of_other_drivers_and_of_nobody_are_none_of_the_halls() {
 }
 
 #[test]
+fn no_more_volumes_are_told_than_the_slice_takes() {
+    let hall = hall();
+    let (object, namespace) = (hall.components[2].object.clone(), hall.components[2].namespace.clone());
+    let claim = |n: u32| {
+        let (name, volume) = (format!("data-data-{object}-{n}"), format!("v{n}"));
+        Bound { namespace: namespace.clone(), name, volume, bytes: 7 }
+    };
+    let all = volumes(&hall, (0..300).map(claim), |_| Some("n".to_owned()));
+    assert_eq!((all.len(), all[255].claim.ordinal), (256, 255));
+}
+
+#[test]
 fn a_replica_goes_where_most_room_is_and_what_is_given_is_not_given_twice() {
     let rooms = [room("b", 10), room("a", 10), room("c", 5)];
     let all = decided(&[wanted("one", 6), wanted("two", 6), wanted("three", 6)], &BTreeMap::new(), &rooms);
