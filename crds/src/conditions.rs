@@ -88,6 +88,8 @@ pub mod reason {
     pub const REPLICATION_BEHIND: &str = "ReplicationBehind";
     /// The other site goes on with a volume of its own.
     pub const DIVERGENT: &str = "Divergent";
+    /// Its volume is not at its site any more: what is kept are the last points.
+    pub const VOLUME_GONE: &str = "VolumeGone";
     /// No key is given, or it does not open.
     pub const KEY_REFUSED: &str = "KeyRefused";
     /// One site only was asked for.

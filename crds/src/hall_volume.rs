@@ -1,9 +1,10 @@
 //! Volumes of a hall and their replicas, as sites and hub tell each other in `HallSlice`s.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::common;
+use crate::common::{self, Desired};
 use crate::replication::{self, Remote};
 
 /// Which volume of a hall: the claim of one pod of a stateful component. Every site derives the claim's own name from it and
@@ -56,6 +57,22 @@ pub struct WantedReplica {
     /// Its size in bytes.
     #[schemars(range(min = 1))]
     pub bytes: i64,
+    /// `Absent`: it goes, unless it was activated. A replica that is in the list no more is left alone.
+    #[serde(default = "present", skip_serializing_if = "is_present")]
+    pub desired: Desired,
+    /// When the volume's site first said that it is there no more. The replica keeps its last points for 30 days, or until a
+    /// person deletes it; it is not made anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume_gone_at: Option<Time>,
+}
+
+fn present() -> Desired {
+    Desired::Present
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde's signature
+fn is_present(desired: &Desired) -> bool {
+    *desired == Desired::Present
 }
 
 /// Another site that gets points of volumes that are here.

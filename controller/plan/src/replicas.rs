@@ -3,8 +3,11 @@
 //! The hub only passes on what sites say. What it did not hear, or heard of another generation, changes nothing: a replica is
 //! given up only when the site that has the volumes says that a volume is not there any more.
 
+mod kept;
+
 use std::collections::BTreeMap;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use yunting_crds::HallSlice;
 use yunting_crds::conditions::{REPLICATED, State, Statement, reason, say};
 use yunting_crds::hall::{AvailabilityClass, ComponentKind, HallRole, HallSpec};
@@ -12,7 +15,6 @@ use yunting_crds::hall_slice::HallSliceSpec;
 use yunting_crds::hall_volume::{
     HallClaim, HallVolume, ReplicaState, WantedCopies, WantedCopy, WantedReplica,
 };
-use yunting_crds::replication::Remote;
 
 use crate::summary::known;
 
@@ -69,10 +71,17 @@ fn stateful(slice: &HallSliceSpec, role: HallRole) -> impl Iterator<Item = &str>
 }
 
 /// Writes into slices what is to be replicated.
-pub fn fill(spec: &HallSpec, slices: &mut [(String, HallSliceSpec)], places: &BTreeMap<String, Place<'_>>) {
+pub fn fill(
+    spec: &HallSpec,
+    slices: &mut [(String, HallSliceSpec)],
+    places: &BTreeMap<String, Place<'_>>,
+    now: &Time,
+) {
     let found: Vec<(Vec<WantedReplica>, Vec<WantedCopies>)> = slices
         .iter()
-        .map(|(site, _)| (replicas(site, slices, places), copies(site, spec, slices, places)))
+        .map(|(site, _)| {
+            (kept::replicas(site, &claims(spec), slices, places, now), copies(site, spec, slices, places))
+        })
         .collect();
     for ((_, slice), (replicas, copies)) in slices.iter_mut().zip(found) {
         (slice.replicas, slice.copies) = (replicas, copies);
@@ -91,38 +100,6 @@ fn active<'a>(slices: &'a [(String, HallSliceSpec)], component: &str) -> Option<
 
 fn spec_of<'a>(slices: &'a [(String, HallSliceSpec)], site: &str) -> Option<&'a HallSliceSpec> {
     slices.iter().find(|(s, _)| s == site).map(|(_, spec)| spec)
-}
-
-/// Replicas that a site keeps.
-fn replicas(
-    site: &str,
-    slices: &[(String, HallSliceSpec)],
-    places: &BTreeMap<String, Place<'_>>,
-) -> Vec<WantedReplica> {
-    let Some(slice) = spec_of(slices, site) else { return Vec::new() };
-    let before =
-        places.get(site).and_then(|p| p.slice).map(|s| s.spec.replicas.as_slice()).unwrap_or_default();
-    let mut all = Vec::new();
-    for component in stateful(slice, HallRole::Standby) {
-        let Some(from) = active(slices, component) else { continue };
-        if !native(places, site) || !native(places, from) {
-            continue;
-        }
-        match places.get(from).and_then(Place::volumes) {
-            None => all.extend(before.iter().filter(|w| w.claim.component == component).cloned()),
-            Some(volumes) => {
-                let of = volumes.iter().filter(|v| v.claim.component == component);
-                all.extend(of.map(|v| wanted(from, v)));
-            }
-        }
-    }
-    all.truncate(VOLUMES);
-    all
-}
-
-fn wanted(site: &str, v: &HallVolume) -> WantedReplica {
-    let from = Remote { site: site.to_owned(), node: v.node.clone(), volume: v.name.clone() };
-    WantedReplica { claim: v.claim.clone(), from, bytes: v.bytes }
 }
 
 /// Sites that get points of the volumes of a site.
@@ -206,14 +183,17 @@ pub fn replicated(
     Some(match lacking.first() {
         None => {
             let text = format!(
-                "each of {} has a replica at {}, no older than {} s",
+                "each of {} has a replica at {}, no older than {} s{}",
                 count(claims.len()),
                 at.join(", "),
-                rpo(spec)
+                rpo(spec),
+                kept::told(slices)
             );
             say(REPLICATED, State::True, reason::AS_ASKED, text)
         }
-        Some(worst) => say(REPLICATED, worst.state, worst.reason, list(&lacking)),
+        Some(worst) => {
+            say(REPLICATED, worst.state, worst.reason, format!("{}{}", list(&lacking), kept::told(slices)))
+        }
     })
 }
 

@@ -117,6 +117,7 @@ pub(crate) fn known(text: &str) -> &'static str {
         reason::REPLICATION_MISSING,
         reason::REPLICATION_BEHIND,
         reason::DIVERGENT,
+        reason::VOLUME_GONE,
         reason::KEY_REFUSED,
         reason::DELETING,
         reason::VDC_NOT_READY,

@@ -138,17 +138,17 @@ fn goes_on(world: &World, database: &Database, replica: &Replica) -> anyhow::Res
     Ok(before)
 }
 
-struct Replica {
-    name: String,
+pub(super) struct Replica {
+    pub(super) name: String,
     namespace: String,
     home: Client,
     abroad: Client,
-    halls: Api<Hall>,
+    pub(super) halls: Api<Hall>,
 }
 
 impl Replica {
     /// The one that the hall has by itself, with the objective of this test.
-    async fn find(world: &World, database: &Database) -> anyhow::Result<Self> {
+    pub(super) async fn find(world: &World, database: &Database) -> anyhow::Result<Self> {
         let bureau = format!("bureau-{BUREAU}");
         let vdc = Api::<VirtualDataCenter>::namespaced(world.hub.clone(), &bureau).get("cloud").await?;
         let own = Self {
@@ -178,7 +178,7 @@ impl Replica {
     }
 
     /// What the hub says of the hall's volumes.
-    async fn hall_says(&self, status: &str, reason: &str) -> anyhow::Result<()> {
+    pub(super) async fn hall_says(&self, status: &str, reason: &str) -> anyhow::Result<()> {
         let said = |h: &Hall| {
             let conditions = h.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or_default();
             find(conditions, "Replicated").is_some_and(|c| c.status == status && c.reason == reason)
@@ -193,11 +193,11 @@ impl Replica {
         Api::all(self.home.clone())
     }
 
-    fn kept(&self) -> Api<VolumeReplica> {
+    pub(super) fn kept(&self) -> Api<VolumeReplica> {
         Api::all(self.abroad.clone())
     }
 
-    async fn both_ready(&self) -> anyhow::Result<()> {
+    pub(super) async fn both_ready(&self) -> anyhow::Result<()> {
         let is = |conditions: &[_], type_: &str| state_of(conditions, type_) == State::True;
         until(self.kept(), &self.name, PATIENCE, |r: &VolumeReplica| {
             r.status.as_ref().is_some_and(|s| is(&s.conditions, "Ready") && is(&s.conditions, "KeyReady"))

@@ -4,8 +4,9 @@
 //! What a `VolumeReplica` was activated for, and under which right it was, is said by whoever moves a hall: what stands of it
 //! is never taken back here, and one that is a volume of its own is never removed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
+use yunting_crds::common::Desired;
 use yunting_crds::conditions::{READY, State, find, reason, state_of};
 use yunting_crds::hall_volume::{HallVolume, ReplicaState, WantedCopies, WantedCopy, WantedReplica};
 use yunting_crds::replication::{Remote, Token};
@@ -72,6 +73,10 @@ pub enum Kept {
     Make(Box<VolumeReplicaSpec>),
     /// What has its name receives another volume and goes first.
     Replace,
+    /// It goes and is not made anew.
+    Remove,
+    /// Nothing of it is here, and nothing is to be.
+    Nothing,
     /// It cannot be: the reason and what to know.
     No(&'static str, String),
 }
@@ -90,9 +95,16 @@ pub fn keep(
             return Kept::No(reason::INVALID, format!("volume {} is this site's own", w.from.volume));
         }
         if let Some(there) = standing.get(&w.from.volume) {
+            if w.desired == Desired::Absent && there.spec.state == Of::Receiving {
+                return Kept::Remove;
+            }
             let same = there.spec.from == w.from;
             let gone = there.spec.state == Of::Receiving && !same;
             return if gone { Kept::Replace } else { Kept::Stands };
+        }
+        // What a person took away of a volume that is gone cannot come again.
+        if w.desired == Desired::Absent || w.volume_gone_at.is_some() {
+            return Kept::Nothing;
         }
         if let Some(whose) = taken(&w.from.volume) {
             return Kept::No(reason::NAME_COLLISION, whose);
@@ -135,15 +147,6 @@ fn choose(rooms: &mut [Room], bytes: i64) -> Result<String, String> {
             ))
         }
     }
-}
-
-/// Names of replicas of the hall that are no longer wanted. One that is a volume stays.
-pub fn unwanted(wanted: &[WantedReplica], standing: &BTreeMap<String, VolumeReplica>) -> Vec<String> {
-    let names: BTreeSet<&str> = wanted.iter().map(|w| w.from.volume.as_str()).collect();
-    let gone = |(name, r): &(&String, &VolumeReplica)| {
-        !names.contains(name.as_str()) && r.spec.state == Of::Receiving
-    };
-    standing.iter().filter(gone).map(|(name, _)| name.clone()).collect()
 }
 
 /// Name of the object that sends points of a volume to a site.
@@ -198,6 +201,9 @@ pub fn kept_state(
             let text = "the replica was activated: it is a volume of its own and receives nothing";
             (State::False, reason::DIVERGENT.to_owned(), text.to_owned())
         }
+        Ok(Some(r)) if wanted.volume_gone_at.is_some() || wanted.desired == Desired::Absent => {
+            (State::False, reason::VOLUME_GONE.to_owned(), gone(wanted, r))
+        }
         Ok(Some(r)) if address.is_none() => {
             let text = format!("node {} has not said lately where it takes points", r.spec.node);
             (State::False, reason::PROVIDER_MISSING.to_owned(), text)
@@ -214,6 +220,21 @@ pub fn kept_state(
         reason,
         message: message.chars().take(LONGEST).collect(),
     }
+}
+
+/// What to know of a replica whose volume is gone.
+fn gone(wanted: &WantedReplica, there: &VolumeReplica) -> String {
+    let from = &wanted.from.site;
+    let Some(since) = wanted.volume_gone_at.as_ref().filter(|_| wanted.desired == Desired::Present) else {
+        return format!("{} is not asked for any more: it goes", wanted.claim);
+    };
+    let newest = there.status.as_ref().and_then(|s| s.newest.as_ref());
+    let point = newest
+        .map_or_else(|| "no whole point".to_owned(), |p| format!("point {} of {}", p.sequence, p.begun_at.0));
+    format!(
+        "since {} {from} has no such volume; {point} is kept for 30 days: activate it if it is needed, delete it if not",
+        since.0
+    )
 }
 
 /// How the sending of a volume's points stands.

@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::hall::tests::bozhou;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
+use yunting_crds::common::Desired;
 
 const VOLUME: &str = "pvc-1";
 
@@ -54,8 +56,13 @@ fn places<'a>(home: &'a HallSlice, abroad: &'a HallSlice) -> BTreeMap<String, Pl
 
 fn filled(spec: &HallSpec, places: &BTreeMap<String, Place<'_>>) -> Vec<(String, HallSliceSpec)> {
     let mut all = slices();
-    fill(spec, &mut all, places);
+    fill(spec, &mut all, places, &at(0));
     all
+}
+
+/// So many days later.
+fn at(days: i64) -> Time {
+    Time(Timestamp::UNIX_EPOCH + SignedDuration::from_hours(24 * days))
 }
 
 #[test]
@@ -104,10 +111,76 @@ fn what_was_not_heard_takes_nothing_away() {
     let (home, silent) =
         (slice(&active, json!({"volumes": volumes()})), slice(&standby, json!({"replicas": silent})));
     assert_eq!(filled(&hall(None), &places(&home, &silent)), before);
-    // The site that has the volumes says that there is none.
-    let none = slice(&active, json!({"volumes": []}));
-    let after = filled(&hall(None), &places(&none, &abroad));
-    assert!(after[0].1.replicas.is_empty() && after[1].1.copies.is_empty());
+}
+
+/// What is said of the replicas of guoyang after so many days, with these volumes at qiaocheng and this at guoyang.
+fn later(days: i64, before: &HallSliceSpec, volumes: &Value, here: &Value) -> Vec<WantedReplica> {
+    let [_, (_, active)] = slices().try_into().unwrap();
+    let home = slice(&active, json!({"volumes": volumes}));
+    let abroad = slice(before, json!({"replicas": here}));
+    let mut all = slices();
+    fill(&hall(None), &mut all, &places(&home, &abroad), &at(days));
+    all.remove(0).1.replicas
+}
+
+#[test]
+fn the_last_points_of_a_volume_that_is_gone_stay_until_a_person_or_a_month_says_so() {
+    let [(_, standby), (_, active)] = slices().try_into().unwrap();
+    let home = slice(&active, json!({"volumes": volumes()}));
+    let fresh = slice(&standby, json!({}));
+    let before = filled(&hall(None), &places(&home, &fresh))[0].1.clone();
+    let here = state("qiaocheng", "True", "AsAsked");
+    // The claim came back with another volume, or there is none.
+    let mut another = volumes();
+    another[0]["name"] = json!("pvc-2");
+    for standing in [json!([]), another.clone()] {
+        let all = later(1, &before, &standing, &here);
+        assert_eq!(all.len(), 1 + standing.as_array().unwrap().len(), "{all:?}");
+        let old = all.iter().find(|w| w.from.volume == VOLUME).unwrap();
+        assert_eq!((old.desired, old.volume_gone_at.as_ref()), (Desired::Present, Some(&at(1))));
+    }
+    let mut gone = before.clone();
+    gone.replicas = later(1, &before, &another, &here);
+    assert!(kept::told(&[("guoyang".to_owned(), gone.clone())]).contains("pvc-1 of data of db-0 at guoyang"));
+    // The time that it went at stays; what is not heard of its site says nothing.
+    assert_eq!(later(30, &gone, &another, &here), gone.replicas);
+    let month = later(32, &gone, &another, &here);
+    assert_eq!((month[1].desired, month[1].volume_gone_at.as_ref()), (Desired::Absent, Some(&at(1))));
+    // A person took it away.
+    assert_eq!(later(2, &gone, &another, &json!([])).len(), 1);
+    // It was back, after all.
+    assert_eq!(later(2, &gone, &volumes(), &here)[0].volume_gone_at, None);
+}
+
+#[test]
+fn a_replica_goes_when_its_hall_does_not_ask_for_it() {
+    let [(_, standby), (_, active)] = slices().try_into().unwrap();
+    let home = slice(&active, json!({"volumes": volumes()}));
+    let fresh = slice(&standby, json!({}));
+    let before = filled(&hall(None), &places(&home, &fresh))[0].1.clone();
+    let fewer = |spec: &HallSpec, mut slices: Vec<(String, HallSliceSpec)>, here: Value| {
+        let abroad = slice(&before, json!({"replicas": here}));
+        let home = slice(&active, json!({"volumes": []}));
+        fill(spec, &mut slices, &places(&home, &abroad), &at(1));
+        slices.remove(0).1.replicas
+    };
+    let mut none = hall(None);
+    none.components.retain(|c| c.kind == ComponentKind::Stateless);
+    let here = || state("qiaocheng", "True", "AsAsked");
+    let all = fewer(&none, slices(), here());
+    assert_eq!((all.len(), all[0].desired), (1, Desired::Absent));
+    // It is named until the site has nothing of it.
+    let gone = HallSliceSpec { replicas: all, ..before.clone() };
+    let again = slice(&gone, json!({"replicas": []}));
+    let home = slice(&active, json!({"volumes": []}));
+    let mut all = slices();
+    fill(&none, &mut all, &places(&home, &again), &at(1));
+    assert!(all[0].1.replicas.is_empty());
+    // What runs here now is nothing that is kept of another site: nobody is told to take it away.
+    let mut turned = slices();
+    turned.swap(0, 1);
+    (turned[0].0, turned[1].0) = ("guoyang".to_owned(), "qiaocheng".to_owned());
+    assert!(fewer(&hall(None), turned, here()).is_empty());
 }
 
 #[test]

@@ -58,7 +58,7 @@ pub(super) async fn reconcile(world: &World, key: &ObjectKey) -> Result<Next, Er
     if let Ok(valid) = &judged {
         let secrets = copies::ensure(world, &seen, valid).await?;
         if let Some(secrets) = secrets {
-            let wanted = valid.slices(world.term, &seen, &secrets);
+            let wanted = valid.slices(world.term, &seen, &secrets, &world.context.now());
             apply::slices(world, &seen, &wanted).await?;
             let leaving: Vec<String> =
                 seen.slices.keys().filter(|s| !wanted.iter().any(|(w, _)| w == *s)).cloned().collect();

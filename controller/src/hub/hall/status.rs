@@ -139,7 +139,7 @@ fn host_conflict(seen: &Seen) -> Option<Statement> {
 /// Whether each volume has a replica; nothing of a hall that keeps no data, or that cannot be carried out.
 fn replicated(world: &World, seen: &Seen, judged: &Result<Valid, Statement>) -> Option<Statement> {
     let valid = judged.as_ref().ok()?;
-    let slices = valid.slices(world.term, seen, &[]);
+    let slices = valid.slices(world.term, seen, &[], &world.context.now());
     replicas::replicated(&seen.hall.spec, &slices, &seen.places())
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use yunting_crds::common::Desired;
 use yunting_crds::conditions::{Statement, reason};
@@ -34,6 +35,7 @@ impl Valid {
         term: i64,
         seen: &Seen,
         secrets: &[SliceSecret],
+        now: &Time,
     ) -> Vec<(String, HallSliceSpec)> {
         let input = HallInput {
             term,
@@ -46,7 +48,7 @@ impl Valid {
         };
         let slice = |(site, role): (&String, &SiteRole)| hall_slice(&input, *role).map(|s| (site.clone(), s));
         let mut all: Vec<(String, HallSliceSpec)> = self.places.iter().filter_map(slice).collect();
-        replicas::fill(&seen.hall.spec, &mut all, &seen.places());
+        replicas::fill(&seen.hall.spec, &mut all, &seen.places(), now);
         all
     }
 }

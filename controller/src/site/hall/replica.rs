@@ -128,23 +128,19 @@ async fn keep(
             (Kept::Make(spec), _) => {
                 write::<VolumeReplica>(world, &valid.hall, &wanted.claim, name, spec).await
             }
-            (Kept::Replace, Some(object)) => delete(world, object).await,
+            (Kept::Nothing, _) => continue,
+            (Kept::Replace | Kept::Remove, Some(object)) => delete(world, object).await,
             _ => Ok(()),
         };
         let how = match (&decision, &done) {
             (_, Err(error)) => Err((reason::APPLY_FAILED, chain(error))),
             (Kept::No(reason, why), _) => Err((*reason, why.clone())),
-            (Kept::Stands, _) => Ok(there),
-            (Kept::Make(_) | Kept::Replace, _) => Ok(None),
+            (Kept::Stands | Kept::Remove, _) => Ok(there),
+            (Kept::Make(_) | Kept::Replace | Kept::Nothing, _) => Ok(None),
         };
         let how = how.as_ref().map(|r| *r).map_err(|(reason, why)| (*reason, why.as_str()));
         states.push(plan::kept_state(&wanted, how, &rooms));
         first = first.and(done);
-    }
-    for name in plan::unwanted(wanted, &standing) {
-        if let Some(object) = standing.get(&name) {
-            first = first.and(delete(world, object).await);
-        }
     }
     (states, first)
 }

@@ -3,6 +3,8 @@
 use super::*;
 use crate::hall::tests::bozhou;
 use crate::vdc::tests::{slice, valid};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 use yunting_crds::hall_volume::HallClaim;
 
@@ -20,7 +22,7 @@ fn claim() -> HallClaim {
 fn wanted(volume: &str, bytes: i64) -> WantedReplica {
     let from =
         Remote { site: "qiaocheng".to_owned(), node: "qiaocheng-1".to_owned(), volume: volume.to_owned() };
-    WantedReplica { claim: claim(), from, bytes }
+    WantedReplica { claim: claim(), from, bytes, desired: Desired::Present, volume_gone_at: None }
 }
 
 fn room(node: &str, free: i64) -> Room {
@@ -140,12 +142,36 @@ fn what_stands_stays_as_it_is_and_what_is_anothers_is_not_taken() {
     assert!(matches!(&decided(&[own], &BTreeMap::new(), &rooms)[0], Kept::No("Invalid", _)));
 }
 
+fn gone_one() -> WantedReplica {
+    WantedReplica { volume_gone_at: Some(Time(Timestamp::UNIX_EPOCH)), ..wanted("one", 1) }
+}
+
+fn absent() -> WantedReplica {
+    WantedReplica { desired: Desired::Absent, ..wanted("one", 1) }
+}
+
 #[test]
-fn only_what_receives_is_given_up() {
+fn only_what_receives_is_given_up_and_only_when_it_is_said() {
     let receiving = standing("one", "qiaocheng-1", "Receiving", json!([]));
-    assert_eq!(unwanted(&[], &receiving), ["one"]);
-    assert!(unwanted(&[wanted("one", 1)], &receiving).is_empty());
-    assert!(unwanted(&[], &standing("one", "qiaocheng-1", "Active", json!([]))).is_empty());
+    let active = standing("one", "qiaocheng-1", "Active", json!([]));
+    let none = BTreeMap::new();
+    let one = |wanted: WantedReplica, there| decided(&[wanted], there, &[room("a", 10)]).remove(0);
+    assert_eq!(one(absent(), &receiving), Kept::Remove);
+    assert_eq!(one(absent(), &active), Kept::Stands);
+    assert_eq!(one(gone_one(), &receiving), Kept::Stands);
+    assert!(decided(&[], &receiving, &[]).is_empty());
+    // A person took it away: it has nothing to come from.
+    assert_eq!(one(gone_one(), &none), Kept::Nothing);
+    assert_eq!(one(absent(), &none), Kept::Nothing);
+    let said = |wanted: &WantedReplica| kept_state(wanted, Ok(receiving.get("one")), &[room("a", 1)]);
+    let kept = said(&gone_one());
+    assert_eq!((kept.ready.as_str(), kept.reason.as_str()), ("False", "VolumeGone"));
+    assert!(
+        kept.message.contains("1970-01-01") && kept.message.contains("no whole point"),
+        "{}",
+        kept.message
+    );
+    assert!(said(&absent()).message.contains("it goes"));
 }
 
 fn ready(status: &str) -> Value {
