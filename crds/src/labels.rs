@@ -21,6 +21,9 @@ pub const ZONE: &str = "yunting.io/zone";
 /// On a pod of a protected hall, from its creation: uid of its protection group, by whose right its node's gate opens. A
 /// pod without it is not protected, so nobody but Yunting may write it or take it off (policy `yunting-object-labels`).
 pub const PROTECTION_GROUP: &str = "yunting.io/protection-group";
+/// On a namespace with pods of protected halls: nobody runs a command in one past its gate (policy
+/// `yunting-ways-into-protected`).
+pub const PROTECTED: &str = "yunting.io/protected";
 /// On a namespace of a VDC: [`ADMISSION_CLOSED`] or [`ADMISSION_OPEN`].
 pub const ADMISSION: &str = "yunting.io/admission";
 /// Nothing but Yunting creates anything that runs here.

@@ -44,7 +44,9 @@ pub fn objects() -> Vec<Value> {
         labels
     };
     let balanced = with(labels("Direct", "open"), json!({"yunting.io/load-balancer": "allowed"}));
+    let gated = with(labels("HallsOnly", "open"), json!({"yunting.io/protected": "true"}));
     let namespaces = [
+        ("gated", gated),
         ("closed", labels("HallsOnly", "closed")),
         ("halls", labels("HallsOnly", "open")),
         ("direct", labels("Direct", "open")),

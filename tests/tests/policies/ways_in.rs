@@ -7,6 +7,7 @@ const BREAK_GLASS: User = User { name: "oidc:wang", groups: &["yunting:break-gla
 
 pub fn cases() -> Vec<Case> {
     let mut all = into_pods();
+    all.extend(into_protected());
     all.extend(through_nodes());
     all
 }
@@ -24,7 +25,7 @@ fn into_pods() -> Vec<Case> {
         ]
     };
     let mut lines = policy("yunting-ways-in");
-    for namespace in ["halls", "closed", "odd"] {
+    for namespace in ["halls", "closed", "odd", "gated"] {
         for way in ways(namespace) {
             lines = lines
                 .refuses("leads past the border", PERSON, way.clone())
@@ -33,6 +34,30 @@ fn into_pods() -> Vec<Case> {
         }
     }
     for way in ways("direct").into_iter().chain(ways("plain")) {
+        lines = lines.accepts(PERSON, way);
+    }
+    lines.done()
+}
+
+fn into_protected() -> Vec<Case> {
+    let ways = |namespace: &str| {
+        let at =
+            |rest: &str| format!("/api/v1/namespaces/{namespace}/pods/p/{rest}?command=true&stdout=true");
+        [
+            call("POST", &at("exec")),
+            call("GET", &at("exec")),
+            call("POST", &at("attach")),
+            call("GET", &at("attach")),
+        ]
+    };
+    let mut lines = policy("yunting-ways-into-protected");
+    for way in ways("gated") {
+        lines = lines
+            .refuses("past the gates", PERSON, way.clone())
+            .refuses("past the gates", KUBELET, way.clone())
+            .accepts(BREAK_GLASS, way);
+    }
+    for way in ["halls", "direct", "plain"].into_iter().flat_map(ways) {
         lines = lines.accepts(PERSON, way);
     }
     lines.done()
