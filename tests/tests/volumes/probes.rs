@@ -7,6 +7,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
 use yunting_controller::context::Context;
 use yunting_controller::metrics::Metrics;
@@ -108,6 +109,50 @@ async fn clear_text_in_a_volume_is_found() {
     assert_eq!(context.metrics.plain_volumes.get(), 0);
     close(&disk, "good").await;
     assert!(prober.turn().await.unwrap().is_empty());
+}
+
+/// Time goes, and what was written into the volume is in its image. Only the clock of whoever waits is moved.
+async fn later(data: &Path, minutes: u64) {
+    rustix::fs::syncfs(File::open(data).unwrap()).unwrap();
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_mins(minutes)).await;
+    tokio::time::resume();
+}
+
+/// What nobody writes into is not written into by probes again and again: its points stay empty. What somebody writes into is
+/// probed as before.
+#[tokio::test]
+async fn a_volume_that_nobody_writes_into_is_left_alone() {
+    let disk = Disk::new(400 << 20);
+    disk.make("one", SIZE).await;
+    let data = disk.open("one", 1).await.unwrap();
+    let (mut prober, ..) = prober(&disk);
+    let image = disk.store.place("one").join("image");
+    let changed = || fs::metadata(&image).unwrap().modified().unwrap();
+    let mut proofs = Vec::new();
+    let mut turn = async || {
+        let before = changed();
+        let said = prober.turn().await.unwrap();
+        assert_eq!(one(&said), (VolumesState::Encrypted, 1, 1, vec![]));
+        proofs.push(said[0].oldest_proof.clone().unwrap());
+        changed() != before
+    };
+    assert!(turn().await, "the first probe writes nothing");
+    later(&data, 1).await;
+    assert!(!turn().await, "it was noted when the probe had settled");
+    for _ in 0..3 {
+        later(&data, 5).await;
+        assert!(!turn().await, "a volume that nobody writes into was written into");
+    }
+    fs::write(data.join("file"), "a pod's").unwrap();
+    later(&data, 5).await;
+    assert!(turn().await, "a pod wrote and nobody looked");
+    later(&data, 1).await;
+    assert!(!turn().await);
+    later(&data, 25 * 60).await;
+    assert!(turn().await, "nobody looked for a day");
+    assert!(proofs.is_sorted(), "{proofs:?}");
+    close(&disk, "one").await;
 }
 
 /// What the mount shows is another image than the one that is looked at.

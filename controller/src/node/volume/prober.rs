@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use serde_json::json;
@@ -30,6 +30,10 @@ const BEAT: Duration = Duration::from_secs(30);
 const AGAIN: Duration = Duration::from_secs(2);
 /// Time until the next turn while some were never probed: after a start that may be all.
 const SOON: Duration = Duration::from_secs(1);
+/// Time until all that a probe has written is on the disk: the file system's commit, and the kernel's 30 s for what is dirty.
+const SETTLED: Duration = Duration::from_secs(45);
+/// Time after which a volume is written into that nobody else has written into.
+const ANEW: Duration = Duration::from_hours(24);
 /// Time for one probe, and after which a turn begins none. A disk that needs longer is busy with others.
 const LIMIT: Duration = Duration::from_secs(10);
 const LONG: Duration = Duration::from_secs(20);
@@ -51,6 +55,28 @@ struct Known {
     vdc: String,
     proved: Option<(Timestamp, Instant)>,
     last: Option<(Outcome, Instant)>,
+    quiet: Option<Quiet>,
+}
+
+/// An image since a probe that has shown ciphertext. As long as nothing is written into it, all that is in it was there then,
+/// and its directory cannot have become another: it is not written into again, so that points of a volume that nobody uses
+/// stay empty.
+struct Quiet {
+    /// When the probe was.
+    since: Instant,
+    /// When the image was last changed, once what the probe has written is there.
+    changed: Option<SystemTime>,
+}
+
+impl Quiet {
+    /// Whether nothing was written since. The exact time, and not which is later: clocks are set.
+    fn holds(&self, image: &Path) -> bool {
+        self.since.elapsed() < ANEW && self.changed.is_some() && self.changed == changed(image)
+    }
+}
+
+fn changed(image: &Path) -> Option<SystemTime> {
+    std::fs::metadata(image).and_then(|m| m.modified()).ok()
 }
 
 impl Prober {
@@ -62,6 +88,7 @@ impl Prober {
     /// One turn: probes some of the volumes, and says how all stand. Fails where it cannot be seen which are open.
     pub async fn turn(&mut self) -> Result<Vec<VdcVolumes>, Error> {
         self.look_round()?;
+        self.settle();
         let names: Vec<String> = due(&self.all()).into_iter().map(str::to_owned).collect();
         let begun = Instant::now();
         for volume in names {
@@ -97,7 +124,8 @@ impl Prober {
             }
             let why = match self.store.find(&volume) {
                 Ok(Some(header)) => {
-                    self.known.insert(volume, Known { vdc: header.vdc, proved: None, last: None });
+                    self.known
+                        .insert(volume, Known { vdc: header.vdc, proved: None, last: None, quiet: None });
                     continue;
                 }
                 Ok(None) => "there is no volume of that name on the disk".to_owned(),
@@ -108,6 +136,30 @@ impl Prober {
             }
         }
         Ok(())
+    }
+
+    /// Notes when images were last changed whose probes have settled.
+    fn settle(&mut self) {
+        for (volume, known) in &mut self.known {
+            let Some(quiet) = known.quiet.as_mut().filter(|q| q.changed.is_none()) else { continue };
+            if quiet.since.elapsed() >= SETTLED {
+                quiet.changed = changed(&cipher::image(&self.store.place(volume)));
+            }
+        }
+    }
+
+    /// Whether nothing was written into it since ciphertext was found: that is shown again then.
+    fn is_quiet(&mut self, volume: &str) -> bool {
+        let image = cipher::image(&self.store.place(volume));
+        let Some(known) = self.known.get_mut(volume) else { return false };
+        let proved = matches!(known.last, Some((Outcome::Encrypted, _)));
+        let quiet = proved && known.quiet.as_ref().is_some_and(|q| q.holds(&image));
+        if quiet {
+            let now = Instant::now();
+            known.proved = Some((self.context.timestamp(), now));
+            known.last = Some((Outcome::Encrypted, now));
+        }
+        quiet
     }
 
     fn all(&self) -> Vec<Open<'_>> {
@@ -126,6 +178,9 @@ impl Prober {
     }
 
     async fn probe(&mut self, volume: &str) {
+        if self.is_quiet(volume) {
+            return;
+        }
         // Whoever works with it has it now; its turn comes again.
         let Some(turn) = self.locks.take_free(volume) else { return };
         let (subvolume, place) = (self.store.place(volume), self.open.join(volume));
@@ -153,8 +208,12 @@ impl Prober {
         let Some(known) = self.known.get_mut(volume) else { return };
         let same = known.last.as_ref().is_some_and(|(before, _)| *before == outcome);
         let now = Instant::now();
+        known.quiet = None;
         match &outcome {
-            Outcome::Encrypted => known.proved = Some((self.context.timestamp(), now)),
+            Outcome::Encrypted => {
+                known.proved = Some((self.context.timestamp(), now));
+                known.quiet = Some(Quiet { since: now, changed: None });
+            }
             Outcome::Plain(why) => {
                 known.proved = None;
                 tracing::error!(volume, vdc = known.vdc, why, "a volume is not encrypted");
