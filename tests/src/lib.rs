@@ -5,6 +5,7 @@
 pub mod apiserver;
 pub mod demo;
 pub mod mutations;
+pub mod names;
 pub mod netns;
 pub mod node;
 pub mod plane;

@@ -90,6 +90,8 @@ pub fn controllers(lab: &Lab, state: &State, run: bool) -> Result<()> {
     Ok(())
 }
 
+const COREFILE: &str = include_str!("../../../install/site/dns/Corefile");
+
 /// What `${name}` stands for in manifests of a site.
 pub fn variables(lab: &Lab, state: &State, stock: &Stock, site: &Site) -> Variables {
     let own = [
@@ -97,6 +99,8 @@ pub fn variables(lab: &Lab, state: &State, stock: &Stock, site: &Site) -> Variab
         ("site", site.name.clone()),
         ("node", site.node()),
         ("dns_service", site.dns_service().to_string()),
+        // A text in one line is YAML, too.
+        ("corefile", serde_json::Value::from(COREFILE.replace("${pods}", &site.pods())).to_string()),
     ];
     let mut variables = stock.variables();
     variables.extend(own.map(|(name, value)| (name.to_owned(), value)));

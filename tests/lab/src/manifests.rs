@@ -177,7 +177,11 @@ mod tests {
 
     #[test]
     fn the_cluster_dns_is_well_formed() {
-        let variables = [("coredns", "localhost/coredns@sha256:1"), ("dns_service", "10.121.0.10")];
+        let variables = [
+            ("coredns", "localhost/coredns@sha256:1"),
+            ("dns_service", "10.121.0.10"),
+            ("corefile", "\".:1053 {}\""),
+        ];
         let variables = variables.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
         let objects = parse("coredns", include_str!("../cluster/coredns.yaml"), &variables).unwrap();
         assert_eq!(objects.len(), 6);

@@ -13,6 +13,7 @@ mod drift;
 mod fixture;
 mod identity;
 mod lost_claim;
+mod names;
 mod power;
 mod provision;
 mod replicas;
@@ -47,13 +48,14 @@ fn main() -> ExitCode {
 type Test = fn(&World) -> anyhow::Result<()>;
 
 fn trials(world: Option<&Arc<World>>) -> Vec<Trial> {
-    let tests: [(&str, Test); 21] = [
+    let tests: [(&str, Test); 22] = [
         ("a_vdc_and_its_hall_become_running_pods", provision::running),
         ("what_stands_is_not_written_again", provision::quiet),
         ("a_hall_answers_through_the_front_door", provision::front_door),
         ("people_are_told_where_it_is_and_what_hinders_it", provision::told),
         ("packets_go_where_it_was_declared_and_nowhere_else", boundary::matrix),
         ("no_way_leads_past_the_border_through_the_api_server", city::through_the_server),
+        ("a_pod_is_answered_the_names_of_its_own_vdc", names::own),
         ("a_way_that_nobody_declared_is_told", boundary::broken),
         ("without_the_nodes_controller_no_pod_gets_a_network", boundary::without),
         ("what_a_pod_writes_is_ciphertext_on_every_disk", volumes::ciphertext),
