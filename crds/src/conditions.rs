@@ -43,6 +43,8 @@ pub const CONNECTED: &str = "Connected";
 pub const POLICIES_ENFORCED: &str = "PoliciesEnforced";
 /// The site believes the hub when it says that something is to go.
 pub const HUB_BELIEVED: &str = "HubBelieved";
+/// Each node of a site has a gate for protected pods that does what it is for.
+pub const GATE_ARMED: &str = "GateArmed";
 
 /// Reasons, each used as the field's standard meaning says.
 pub mod reason {

@@ -2,7 +2,7 @@
 //!
 //! The hub alone writes `Site` status; a site can write only its own report.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -32,6 +32,7 @@ use crate::common::{self, Quota};
     printcolumn = r#"{"name":"Version","type":"string","jsonPath":".status.kubernetesVersion"}"#,
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#,
     printcolumn = r#"{"name":"Reason","type":"string","priority":1,"jsonPath":".status.conditions[?(@.type=='Ready')].reason"}"#,
+    printcolumn = r#"{"name":"Gate","type":"string","priority":1,"jsonPath":".status.conditions[?(@.type=='GateArmed')].status"}"#,
     printcolumn = r#"{"name":"Failure domain","type":"string","priority":1,"jsonPath":".spec.failureDomain"}"#
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -239,7 +240,7 @@ pub struct SiteStatus {
     /// Generation the status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`, `Connected`, `PoliciesEnforced`.
+    /// `Ready`, `Connected`, `PoliciesEnforced`, `HubBelieved`, `GateArmed`.
     #[serde(default)]
     #[schemars(schema_with = "common::conditions")]
     pub conditions: Vec<Condition>,
@@ -255,6 +256,10 @@ pub struct SiteStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 31))]
     pub node_summary: Option<String>,
+    /// When the gate of the node that was tested longest ago last passed its self-test with packets, rounded down to ten
+    /// minutes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate_tested_at: Option<Time>,
     /// Room that is counted with: declared or reported.
     #[serde(default)]
     pub allocatable: Quota,
@@ -327,7 +332,8 @@ pub struct SiteReportSpec {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SiteReportStatus {
-    /// `PoliciesEnforced`: the canary was refused by every API server of the site. `Ready`: the controller works.
+    /// `PoliciesEnforced`: the canary was refused by every API server of the site. `Ready`: the controller works. `GateArmed`:
+    /// each node has a gate for protected pods that does what it is for.
     #[serde(default)]
     #[schemars(schema_with = "common::conditions")]
     pub conditions: Vec<Condition>,
@@ -358,6 +364,10 @@ pub struct SiteReportStatus {
     #[schemars(length(max = 64), inner(length(max = 253)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub gateway_classes: Vec<String>,
+    /// When the gate of the node that was tested longest ago last passed its self-test with packets, rounded down to ten
+    /// minutes. Absent where a node has no gate or says nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate_tested_at: Option<Time>,
     /// Certificate (PEM) of the key for which other sites seal keys of volumes that are replicated here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]

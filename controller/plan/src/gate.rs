@@ -3,6 +3,8 @@
 //!
 //! Must never: leave a protected pod's link up that nobody holds closed, or take a right without an end that is near.
 
+pub mod site;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 

@@ -95,7 +95,7 @@ pub fn sum(type_: &'static str, verdicts: &[Verdict]) -> Statement {
 }
 
 /// Reasons that sites give, as constants; an unknown one is shown as `Pending` with its message.
-pub(crate) fn known(text: &str) -> &'static str {
+pub fn known(text: &str) -> &'static str {
     if text == reason::NOTHING_OPEN {
         return reason::CONFIGURED;
     }

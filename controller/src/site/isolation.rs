@@ -10,8 +10,10 @@ use std::time::Duration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use tokio::time::Instant;
+use yunting_crds::conditions::Statement;
 use yunting_crds::node_report::VolumesReport;
 use yunting_crds::{NodeReport, NodeReportStatus, SliceRecord};
+use yunting_plan::gate;
 use yunting_plan::hall::replica::Room;
 use yunting_plan::vdc::encryption::{self, Encryption};
 use yunting_plan::vdc::isolation::{FRESH, Isolation, Word, judge};
@@ -66,6 +68,9 @@ impl Words {
         let heard = Heard { version: report.resource_version(), at, volumes_at, report: status.clone() };
         let before = all.insert(node, heard);
         drop(all);
+        if before.as_ref().and_then(|h| h.report.gate.as_ref()) != status.gate.as_ref() {
+            wakers.report();
+        }
         let moved = before.as_ref().and_then(|h| h.report.replicas.as_ref()) != status.replicas.as_ref();
         for uid in changed(before.as_ref(), status) {
             wakers.vdc(&uid);
@@ -81,6 +86,16 @@ impl Words {
             .map(|(node, heard)| Word { node, age: heard.at.elapsed(), report: &heard.report })
             .collect();
         judge(vdc, &nodes(world), &words)
+    }
+
+    /// How the gates of the nodes stand, and when the one that was tested longest ago was.
+    pub(super) fn judge_gates(&self, world: &World) -> (Statement, Option<Time>) {
+        let all = self.all();
+        let words: Vec<Word<'_>> = all
+            .iter()
+            .map(|(node, heard)| Word { node, age: heard.at.elapsed(), report: &heard.report })
+            .collect();
+        gate::site::judge(&nodes(world), &words)
     }
 
     /// Nodes that take points of other sites' volumes, as far as they spoke lately, by name.
@@ -153,6 +168,7 @@ pub(super) async fn watch_over(world: Arc<World>) {
                 Some(hall) => !hall.replicas.is_empty(),
                 None => true,
             };
+            world.wakers.report();
             records.iter().filter(concerned).for_each(|r| world.wakers.about(&r.name_any()));
             before = now;
         }

@@ -89,14 +89,27 @@ pub fn broken(world: &World) -> anyhow::Result<()> {
     world.runtime.block_on(async {
         let vdcs: Api<VirtualDataCenter> = Api::namespaced(world.hub.clone(), &format!("bureau-{BUREAU}"));
         until(vdcs, "cloud", PATIENCE, |v| isolation(v).0 == "Verified").await?;
+        gate(world, |s| s == ("True", true)).await.context("each node's gate is tested")?;
         world.lab(&["stop", SITE, NODE_CONTROLLER])?;
         let vdcs: Api<VirtualDataCenter> = Api::namespaced(world.hub.clone(), &format!("bureau-{BUREAU}"));
         let silent = until(vdcs, "cloud", PATIENCE, |v| isolation(v).0 == "Configured").await;
+        let unknown = gate(world, |s| s == ("Unknown", false)).await;
         world.lab(&["start", SITE, NODE_CONTROLLER])?;
+        unknown.context("of a node that is silent nobody knows how its gate stands")?;
         ensure!(isolation(&silent?).1.contains(&site.node()), "the silent node is not named");
         let vdcs: Api<VirtualDataCenter> = Api::namespaced(world.hub.clone(), &format!("bureau-{BUREAU}"));
         until(vdcs, "cloud", PATIENCE, |v| isolation(v).0 == "Verified").await.map(drop)
     })
+}
+
+/// Waits until the hub says of the site's gates: the condition's status, and whether there is a time of tests.
+async fn gate(world: &World, wanted: impl Fn((&str, bool)) -> bool) -> anyhow::Result<()> {
+    let said = |s: &yunting_crds::Site| {
+        let Some(status) = &s.status else { return false };
+        let armed = find(&status.conditions, "GateArmed");
+        armed.is_some_and(|c| wanted((&c.status, status.gate_tested_at.is_some())))
+    };
+    until(Api::all(world.hub.clone()), SITE, PATIENCE, said).await.map(drop)
 }
 
 /// Reason and message.

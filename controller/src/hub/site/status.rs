@@ -3,14 +3,14 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use yunting_crds::common::Quota;
 use yunting_crds::conditions::{
-    CONNECTED, HUB_BELIEVED, POLICIES_ENFORCED, READY, State, Statement, conditions, find, reason, say,
-    state_of,
+    CONNECTED, GATE_ARMED, HUB_BELIEVED, POLICIES_ENFORCED, READY, State, Statement, conditions, find,
+    reason, say, state_of,
 };
 use yunting_crds::resources::Amounts;
 use yunting_crds::site::CapacitySource;
 use yunting_crds::{SiteReportStatus, SiteStatus};
 use yunting_plan::slices::room;
-use yunting_plan::summary::table;
+use yunting_plan::summary::{known, table};
 
 use super::observe::Seen;
 use crate::hub::world::World;
@@ -29,13 +29,14 @@ pub(super) fn status(world: &World, seen: &Seen) -> SiteStatus {
         observed_generation: generation,
         conditions: conditions(
             &before.conditions,
-            &[ready, connected, policies, believed(seen, &report.conditions)],
+            &[ready, connected, policies, believed(seen, &report.conditions), gate(seen, &report.conditions)],
             generation,
             &world.context.now(),
         ),
         kubernetes_version: report.kubernetes_version,
         yunting_version: report.yunting_version,
         node_summary: Some(format!("{}/{}", report.ready_nodes, report.nodes)),
+        gate_tested_at: report.gate_tested_at.filter(|_| seen.fresh),
         allocatable: Quota::from_amounts(&allocatable),
         capacity_source: Some(source),
         allocated: Quota::from_amounts(&total),
@@ -95,6 +96,19 @@ fn believed(seen: &Seen, reported: &[Condition]) -> Statement {
             say(HUB_BELIEVED, State::False, reason::HUB_LOST_RECORDS, said.message.clone())
         }
         Some(_) => say(HUB_BELIEVED, State::True, reason::AS_ASKED, ""),
+    }
+}
+
+/// Of a silent site nobody knows how its gates stand.
+fn gate(seen: &Seen, reported: &[Condition]) -> Statement {
+    match find(reported, GATE_ARMED).filter(|_| seen.fresh) {
+        Some(said) => {
+            say(GATE_ARMED, state_of(reported, GATE_ARMED), known(&said.reason), said.message.clone())
+        }
+        None => {
+            let why = if seen.fresh { reason::PENDING } else { reason::SITE_SILENT };
+            say(GATE_ARMED, State::Unknown, why, "the site has not reported it")
+        }
     }
 }
 

@@ -44,7 +44,8 @@ fn status(world: &World, report: &SiteReport) -> SiteReportStatus {
     let allocatable = ready.iter().fold(Amounts::new(), |sum, n| sum.plus(&amounts(n)));
     let mut orphaned = orphans::orphans(world);
     let before = report.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or_default();
-    let statements = vec![world.canary.statement(), works(world, &orphaned)];
+    let (gate, gate_tested_at) = world.words.judge_gates(world);
+    let statements = vec![world.canary.statement(), works(world, &orphaned), gate];
     orphaned.truncate(ORPHANS_SHOWN);
     let mut storage_classes: Vec<String> = world.storage_classes.all().iter().map(|c| c.name_any()).collect();
     storage_classes.truncate(CLASSES_SHOWN);
@@ -59,6 +60,7 @@ fn status(world: &World, report: &SiteReport) -> SiteReportStatus {
         allocatable: Quota::from_amounts(&allocatable),
         storage_classes,
         gateway_classes,
+        gate_tested_at,
         custody: world.ends.keys.certificate(),
         orphaned,
     }
