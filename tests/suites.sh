@@ -124,8 +124,8 @@ for name in "$@"; do bound "$name" > /dev/null || exit 2; done
 need "$cargo" "install Rust with rustup; rust-toolchain.toml names the version, rustup fetches it"
 need git "install git: a suite reads which files are tracked"
 case " $* " in
-  *" schema "* | *" policies "* | *" faults"* | *" changes"* | *" storms"* | *" boundary "* | *" lab"* | *" city "* | *" tools "*)
-    need go "install Go 1.26 or later: Kubernetes and etcd are built from source with it" ;;
+  *" schema "* | *" policies "* | *" faults"* | *" changes"* | *" storms"* | *" boundary "* | *" volumes "* | *" lab"* | *" city "* | *" tools "*)
+    need go "install Go 1.26 or later: Kubernetes, etcd and what tests run beside them are built from source with it" ;;
 esac
 
 for name in "$@"; do

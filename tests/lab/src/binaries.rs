@@ -109,6 +109,16 @@ const PROGRAMS: [GoProgram; 9] = [
     sidecar!("snapshot-controller", "external-snapshotter/v8", "v8.7.0", "some seconds"),
 ];
 
+/// What tests run beside a site, and no site runs.
+const OF_TESTS: [GoProgram; 1] = [GoProgram {
+    name: "csi-sanity",
+    about: "csi-sanity 5.6 (half a minute the first time)",
+    files: module!("csi-sanity"),
+    package: "github.com/kubernetes-csi/csi-test/v5/cmd/csi-sanity",
+    ldflags: "-s -w -X main.VERSION=v5.6.0",
+    names: &["csi-sanity"],
+}];
+
 /// Builds what the cache lacks and links every program into `bin` by the name it is called by.
 pub fn ensure(bin: &Path, progress: &Progress) -> Result<()> {
     fs::create_dir_all(bin).map_err(Error::io("make", bin))?;
@@ -119,6 +129,16 @@ pub fn ensure(bin: &Path, progress: &Progress) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The same for what only tests run.
+pub fn ensure_of_tests(progress: &Progress) -> Result<()> {
+    OF_TESTS.iter().try_for_each(|program| program.ensure(progress).map(drop))
+}
+
+/// A program that only tests run, built if the cache lacks it.
+pub fn of_tests(name: &str, progress: &Progress) -> Result<Option<PathBuf>> {
+    OF_TESTS.iter().find(|program| program.name == name).map(|program| program.ensure(progress)).transpose()
 }
 
 impl GoProgram {

@@ -7,6 +7,8 @@ mod disk;
 mod pair;
 mod probes;
 mod replicas;
+mod sanity;
+mod served;
 
 use std::fs;
 use std::process::Command;
