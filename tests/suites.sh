@@ -25,7 +25,7 @@ bound() {
     lint) echo 480 ;;
     unit) echo 300 ;;
     rules) echo 60 ;;
-    tools) echo 1080 ;;
+    tools) echo 1380 ;;
     schema) echo 180 ;;
     policies) echo 300 ;;
     faults) echo 600 ;;
@@ -35,7 +35,7 @@ bound() {
     storms) echo 180 ;;
     storms-full) echo 1800 ;;
     boundary) echo 180 ;;
-    volumes) echo 120 ;;
+    volumes) echo 180 ;;
     lab) echo 600 ;;
     city) echo 600 ;;
     lab-full) echo 3600 ;;

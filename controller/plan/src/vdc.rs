@@ -25,7 +25,7 @@ use yunting_crds::names::{
 };
 use yunting_crds::resources::{Amounts, Kind};
 use yunting_crds::site::NetworkKind;
-use yunting_crds::vdc::{Access, IngressSource, LifecycleState, Transport};
+use yunting_crds::vdc::{Access, IngressSource, KeyProvider, LifecycleState, Transport};
 use yunting_crds::vdc_slice::{SliceNamespace, VdcSliceSpec};
 
 use crate::object::Object;
@@ -171,6 +171,8 @@ pub struct ValidVdcSlice {
     pub storage_class: Option<String>,
     /// How that class encrypts volumes.
     pub encrypts: storage::Encrypts,
+    /// Where the keys of its volumes are.
+    pub keys: KeyProvider,
     /// Who enforces the network boundary.
     pub network: NetworkKind,
     /// Whether traffic between sites must be encrypted.
@@ -267,6 +269,7 @@ impl TryFrom<&VdcSliceSpec> for ValidVdcSlice {
             load_balancer: spec.isolation.allow_load_balancer,
             encrypts: storage::encrypts(&spec.providers, storage_class.as_deref()),
             storage_class,
+            keys: spec.key_provider,
             network: spec.providers.network.kind,
             transport: spec.transport,
             members: members(spec)?,

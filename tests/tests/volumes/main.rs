@@ -9,6 +9,7 @@ mod probes;
 mod replicas;
 mod sanity;
 mod served;
+mod vault;
 
 use std::fs;
 use std::process::Command;

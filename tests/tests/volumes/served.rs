@@ -6,6 +6,7 @@ use std::path::Path;
 
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
+use yunting_controller::keys::vault::Options;
 use yunting_crds::names::{NamespaceName, SliceKind, VdcName, site_namespace, slice};
 use yunting_crds::{SliceRecord, VolumeKey};
 use yunting_tests::node::process::{Node, eventually};
@@ -33,19 +34,30 @@ pub fn namespace() -> String {
 impl Served {
     /// Starts it, and waits until the driver listens.
     pub fn start(bytes: u64) -> anyhow::Result<Self> {
+        Self::with_vault(bytes, None)
+    }
+
+    /// The same with the VDC's keys in that Vault.
+    pub fn with_vault(bytes: u64, vault: Option<&Options>) -> anyhow::Result<Self> {
         let disk = Disk::new(bytes);
         let node = Node::with_volumes(&disk.directory())?;
-        node.block_on(plane::apply::<SliceRecord>(
-            node.server().client(),
-            None,
-            &slice(SliceKind::Vdc, UID),
-            record(),
-        ))?;
-        let site = node.block_on(async { site(&node) })?;
+        let site = node.block_on(async { site(&node, vault) })?;
         let served = Self { node, site, disk };
+        let provider = if vault.is_some() { "Vault" } else { "Embedded" };
+        served.record(&json!({"keyProvider": provider}));
         eventually("the driver's socket", || served.node.csi_socket().exists().then_some(()))
             .map_err(|late| anyhow::anyhow!("{late}\n{}", served.tails()))?;
         Ok(served)
+    }
+
+    /// The site's record of the VDC, with some fields as they are given.
+    pub fn record(&self, fields: &Value) {
+        let mut spec = record();
+        for (name, value) in fields.as_object().unwrap() {
+            spec["vdc"][name] = value.clone();
+        }
+        let (client, name) = (self.node.server().client(), slice(SliceKind::Vdc, UID));
+        self.node.block_on(plane::apply::<SliceRecord>(client, None, &name, spec)).unwrap();
     }
 
     /// The ends of both logs.
@@ -90,7 +102,7 @@ fn record() -> Value {
 }
 
 /// The site's controller, whose hub does not answer.
-fn site(node: &Node) -> anyhow::Result<Process> {
+fn site(node: &Node, vault: Option<&Options>) -> anyhow::Result<Process> {
     let (place, server) = (node.directory(), node.server());
     let own = server.kubeconfig("yunting:site-controller", &["yunting:site-controllers"])?;
     let mut hub = own.clone();
@@ -103,5 +115,11 @@ fn site(node: &Node) -> anyhow::Result<Process> {
     }
     let keys = place.join("keys").display().to_string();
     words.extend(["--keys".to_owned(), keys, "--listen".to_owned(), "127.0.0.1:0".to_owned()]);
+    if let Some(vault) = vault {
+        let (token, ca) = (vault.token_file.display(), vault.ca.clone().unwrap_or_default());
+        words.extend(["--vault-address".to_owned(), vault.address.clone()]);
+        words.extend(["--vault-token-file".to_owned(), token.to_string()]);
+        words.extend(["--vault-ca".to_owned(), ca.display().to_string()]);
+    }
     Ok(Process::start(&plane::program()?, words, place.join("site.log")))
 }
