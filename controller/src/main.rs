@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
-use yunting_controller::{audit, hub, node, site};
+use yunting_controller::{audit, hub, node, site, storage_class};
 
 mod node_arguments;
 mod site_arguments;
@@ -53,6 +53,9 @@ enum Role {
         #[command(subcommand)]
         command: node::gate::local::Command,
     },
+    /// Prints the StorageClass with which Ceph-CSI (RBD) or Longhorn encrypts volumes, for whoever installs it, and says what a
+    /// key of a VDC is there. Asks no server.
+    StorageClass(storage_class::Options),
     /// Checks that certificates of deletion are one whole chain. Fails when one is missing, was changed, or does not follow
     /// the one before it. Asks no server.
     VerifyCertificates(audit::Options),
@@ -98,6 +101,7 @@ async fn run(role: Role) -> anyhow::Result<()> {
         Role::Gate { socket, command } => {
             node::gate::local::run(&node::gate::local::socket(&socket), command)
         }
+        Role::StorageClass(options) => storage_class::run(&options),
         Role::VerifyCertificates(options) => audit::run(&options),
     }
 }

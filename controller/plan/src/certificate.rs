@@ -47,7 +47,7 @@ pub fn name(sequence: i64) -> String {
 /// destroyed, with proof; `volumes`: wrapped keys of the VDC's volumes that are still known there.
 pub fn said(slice: &VdcSliceSpec, keeps: bool, destroyed: Option<KeysDestroyed>, volumes: usize) -> KeysEnd {
     let provider = slice.key_provider;
-    let encrypts = storage::encrypted(&slice.providers, slice.storage_class.as_deref());
+    let encrypts = storage::keyed(&slice.providers, slice.storage_class.as_deref());
     let (outcome, reason) = match (&destroyed, provider) {
         (Some(d), _) => {
             let (keys, tried) = (d.count, d.tried);
@@ -125,7 +125,7 @@ pub fn end_of(site: &str, slice: &VdcSlice, given_up: bool) -> Option<SiteEnd> {
         None => return None,
     };
     let class = spec.storage_class.as_deref();
-    let clear = class.filter(|_| !storage::encrypted(&spec.providers, class));
+    let clear = class.filter(|_| !storage::keyed(&spec.providers, class));
     Some(SiteEnd {
         site: site.to_owned(),
         slice: slice.uid().unwrap_or_default(),
@@ -266,7 +266,8 @@ fn not_covered(sites: &[SiteEnd]) -> Vec<String> {
     let mut all: Vec<String> = NOT_COVERED.map(str::to_owned).into();
     if !clear.is_empty() {
         let clear = clear.into_iter().collect::<Vec<_>>().join(", ");
-        let text = format!("volumes of StorageClasses that do not encrypt: {clear}");
+        let text =
+            format!("volumes of StorageClasses that do not encrypt, or not with keys of the VDC: {clear}");
         all.push(text.chars().take(NAMES).collect());
     }
     if sites.len() == SITES {

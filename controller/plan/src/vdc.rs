@@ -6,6 +6,7 @@
 pub mod access;
 pub mod admission;
 pub mod cidr;
+pub mod drivers;
 pub mod encryption;
 pub mod isolation;
 pub mod namespace;
@@ -171,6 +172,8 @@ pub struct ValidVdcSlice {
     pub storage_class: Option<String>,
     /// How that class encrypts volumes.
     pub encrypts: storage::Encrypts,
+    /// What a key of the VDC is with the driver of that class, for people.
+    pub encrypts_how: &'static str,
     /// Where the keys of its volumes are.
     pub keys: KeyProvider,
     /// Who enforces the network boundary.
@@ -268,6 +271,7 @@ impl TryFrom<&VdcSliceSpec> for ValidVdcSlice {
                 .collect::<Result<_, _>>()?,
             load_balancer: spec.isolation.allow_load_balancer,
             encrypts: storage::encrypts(&spec.providers, storage_class.as_deref()),
+            encrypts_how: drivers::meaning(storage::driver(&spec.providers, storage_class.as_deref())),
             storage_class,
             keys: spec.key_provider,
             network: spec.providers.network.kind,

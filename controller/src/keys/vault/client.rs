@@ -326,7 +326,7 @@ impl Client {
         let mut request = Request::builder()
             .method(method)
             .uri(format!("/v1/{path}"))
-            .header(HOST, format!("{}:{}", self.host, self.port))
+            .header(HOST, self.authority())
             .header(USER_AGENT, "yunting")
             .header(ACCEPT, "application/json")
             .header(CONTENT_TYPE, "application/json")
@@ -339,6 +339,12 @@ impl Client {
         // Leaves memory when it was sent.
         let body = body.map_or_else(Bytes::new, Bytes::from_owner);
         request.body(Full::new(body)).map_err(|e| self.odd(path, &e.to_string()))
+    }
+
+    /// Host and port, as a request names them.
+    fn authority(&self) -> String {
+        let (host, port) = (&self.host, self.port);
+        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
     }
 
     fn token(&self) -> Result<HeaderValue, Trouble> {
@@ -407,7 +413,8 @@ mod tests {
     #[test]
     fn a_token_leaves_no_host_in_the_clear() {
         assert!(client("https://vault.example:8200", Some("/ca")).is_ok());
-        assert!(client("https://[fd00::1]:8200/", Some("/ca")).is_ok());
+        let six = client("https://[fd00::1]:8200/", Some("/ca")).unwrap();
+        assert_eq!(six.authority(), "[fd00::1]:8200");
         assert!(client("http://127.0.0.1:8100", None).is_ok());
         let refused =
             ["https://vault.example", "http://10.0.0.1:8200", "http://localhost:1", "vault", "ftp://x"];

@@ -296,7 +296,8 @@ fn volumes(world: &World, slice: &ValidVdcSlice) -> Statement {
     match world.words.judge_volumes(world, slice.owner.uid.as_str()) {
         Encryption::Plain(text) => say(VOLUMES_ENCRYPTED, State::False, reason::BROKEN, text),
         _ if slice.encrypts == Encrypts::Unseen => {
-            unknown(reason::CONFIGURED, "its driver is not Yunting's, and no probe shows it")
+            let why = format!("its driver is not Yunting's, and no probe shows it: {}", slice.encrypts_how);
+            unknown(reason::CONFIGURED, &why)
         }
         // Whoever has no key opens nothing: what is open was opened before.
         _ if world.ends.keys.of(slice.keys).is_none() => {
