@@ -135,7 +135,7 @@ pub fn class(name: &str, driver: &str, given: &BTreeMap<String, String>) -> Resu
     }))
 }
 
-const CEPH_NEEDS: [(&str, &str); 7] = [
+const CEPH_NEEDS: [(&str, &str); 9] = [
     ("clusterID", "the Ceph cluster, as ceph-csi's configuration calls it"),
     ("pool", "the pool of its images"),
     (
@@ -144,6 +144,8 @@ const CEPH_NEEDS: [(&str, &str); 7] = [
     ),
     ("csi.storage.k8s.io/provisioner-secret-name", "the Secret with the provisioner's account"),
     ("csi.storage.k8s.io/provisioner-secret-namespace", "its namespace: the driver's, never a VDC's"),
+    ("csi.storage.k8s.io/controller-expand-secret-name", "the Secret with the account that lets images grow"),
+    ("csi.storage.k8s.io/controller-expand-secret-namespace", "its namespace: the driver's, never a VDC's"),
     ("csi.storage.k8s.io/node-stage-secret-name", "the Secret with the nodes' account"),
     ("csi.storage.k8s.io/node-stage-secret-namespace", "its namespace: the driver's, never a VDC's"),
 ];
@@ -215,7 +217,7 @@ mod tests {
         assert_eq!((&parameters["encryptionKMSID"], &parameters["pool"]), (&json!("x"), &json!("x")));
         assert_eq!(class["provisioner"], "rook-ceph.rbd.csi.ceph.com");
         let secrets = secrets(&class);
-        assert_eq!(secrets.keys().collect::<Vec<_>>(), ["node-stage", "provisioner"]);
+        assert_eq!(secrets.keys().collect::<Vec<_>>(), ["controller-expand", "node-stage", "provisioner"]);
         assert!(secrets.values().all(|(_, namespace)| namespace == "x"));
     }
 
