@@ -25,7 +25,7 @@ bound() {
     lint) echo 480 ;;
     unit) echo 300 ;;
     rules) echo 60 ;;
-    tools) echo 1080 ;;
+    tools) echo 1380 ;;
     schema) echo 180 ;;
     policies) echo 300 ;;
     faults) echo 600 ;;
@@ -35,7 +35,7 @@ bound() {
     storms) echo 180 ;;
     storms-full) echo 1800 ;;
     boundary) echo 180 ;;
-    volumes) echo 120 ;;
+    volumes) echo 180 ;;
     lab) echo 600 ;;
     city) echo 600 ;;
     lab-full) echo 3600 ;;
@@ -124,8 +124,8 @@ for name in "$@"; do bound "$name" > /dev/null || exit 2; done
 need "$cargo" "install Rust with rustup; rust-toolchain.toml names the version, rustup fetches it"
 need git "install git: a suite reads which files are tracked"
 case " $* " in
-  *" schema "* | *" policies "* | *" faults"* | *" changes"* | *" storms"* | *" boundary "* | *" lab"* | *" city "* | *" tools "*)
-    need go "install Go 1.26 or later: Kubernetes and etcd are built from source with it" ;;
+  *" schema "* | *" policies "* | *" faults"* | *" changes"* | *" storms"* | *" boundary "* | *" volumes "* | *" lab"* | *" city "* | *" tools "*)
+    need go "install Go 1.26 or later: Kubernetes, etcd and what tests run beside them are built from source with it" ;;
 esac
 
 for name in "$@"; do

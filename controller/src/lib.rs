@@ -21,6 +21,7 @@ pub mod node;
 pub mod ops;
 pub mod queue;
 pub mod site;
+pub mod storage_class;
 mod turns;
 mod versions;
 pub mod watchdog;

@@ -6,11 +6,13 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
-use yunting_controller::{audit, hub, node, site};
+use yunting_controller::{audit, hub, node, site, storage_class};
 
 mod node_arguments;
+mod site_arguments;
 
 use node_arguments::NodeArguments;
+use site_arguments::SiteArguments;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -38,36 +40,7 @@ enum Role {
         listen: SocketAddr,
     },
     /// Makes one site's slices true.
-    Site {
-        /// Name of the site.
-        #[arg(long, env = "YUNTING_SITE")]
-        site: String,
-        /// Kubeconfig of the hub for this site; each of its contexts is one hub API server.
-        #[arg(long)]
-        hub_kubeconfig: PathBuf,
-        /// Kubeconfig of the site's own cluster; each of its contexts is one API server.
-        #[arg(long)]
-        site_kubeconfig: PathBuf,
-        /// Directory for the keys of volumes, on a disk of this host that only it reads. Without it no volume of the driver
-        /// volumes.yunting.io gets a key. Whoever reads it opens every volume of the site; it belongs into no backup that
-        /// outlives a VDC.
-        #[arg(long)]
-        keys: Option<PathBuf>,
-        /// Key (PEM, PKCS #8, P-256) of the certificate that other sites seal keys of volumes for, with
-        /// `yunting://site/<site>/custody` as its one URI. Without it no replica at this site gets a key.
-        #[arg(long)]
-        custody_key: Option<PathBuf>,
-        /// That certificate (PEM). The hub passes it on to the sites whose volumes have replicas here.
-        #[arg(long, requires = "custody_key")]
-        custody_cert: Option<PathBuf>,
-        /// Certificate (PEM) of the authority of all machines, by which custody certificates of other sites are verified.
-        /// Without it no volume of this site can be replicated.
-        #[arg(long)]
-        machine_ca: Option<PathBuf>,
-        /// Address of /metrics, /healthz and /readyz.
-        #[arg(long, default_value = "127.0.0.1:9092")]
-        listen: SocketAddr,
-    },
+    Site(Box<SiteArguments>),
     /// Keeps the network boundary and the gate of one node. Runs in the node's network namespace, with CAP_NET_ADMIN for
     /// nftables and links, and CAP_SYS_ADMIN to enter the network namespaces of pods, which its prober does, and for BPF;
     /// nft and ip have to be there.
@@ -80,6 +53,9 @@ enum Role {
         #[command(subcommand)]
         command: node::gate::local::Command,
     },
+    /// Prints the StorageClass with which Ceph-CSI (RBD) or Longhorn encrypts volumes, for whoever installs it, and says what a
+    /// key of a VDC is there. Asks no server.
+    StorageClass(storage_class::Options),
     /// Checks that certificates of deletion are one whole chain. Fails when one is missing, was changed, or does not follow
     /// the one before it. Asks no server.
     VerifyCertificates(audit::Options),
@@ -119,33 +95,13 @@ async fn run(role: Role) -> anyhow::Result<()> {
         Role::Hub { kubeconfig, identity, listen } => {
             hub::run(hub::Options { kubeconfig, identity, listen }).await
         }
-        Role::Site {
-            site,
-            hub_kubeconfig,
-            site_kubeconfig,
-            keys,
-            custody_key,
-            custody_cert,
-            machine_ca,
-            listen,
-        } => {
-            let options = site::Options {
-                site,
-                hub_kubeconfig,
-                site_kubeconfig,
-                keys,
-                custody_key,
-                custody_cert,
-                machine_ca,
-                listen,
-            };
-            // Larger than a future that lies on a stack should be.
-            Box::pin(site::run(options)).await
-        }
+        // Larger than a future that lies on a stack should be.
+        Role::Site(arguments) => Box::pin(site::run(arguments.options())).await,
         Role::Node(arguments) => Box::pin(node::run(arguments.options())).await,
         Role::Gate { socket, command } => {
             node::gate::local::run(&node::gate::local::socket(&socket), command)
         }
+        Role::StorageClass(options) => storage_class::run(&options),
         Role::VerifyCertificates(options) => audit::run(&options),
     }
 }

@@ -94,7 +94,8 @@ pub struct SiteEnd {
     pub role: SiteRole,
     /// What became of the VDC's keys there.
     pub keys: KeysEnd,
-    /// StorageClass that the VDC's volumes had there, where it does not encrypt: no key protects what they held.
+    /// StorageClass that the VDC's volumes had there, where it does not encrypt, or not with keys of the VDC: what is said of keys protects nothing of what
+    /// they held.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub clear_storage: Option<String>,

@@ -28,8 +28,9 @@ pub use verify::{Broken, Checked, verify};
 const NAMES: usize = 512;
 
 /// What no certificate speaks for.
-const NOT_COVERED: [&str; 6] = [
+const NOT_COVERED: [&str; 7] = [
     "copies of the sites' key directories that others made: whoever has one opens what its keys had wrapped; whoever made it has to destroy it",
+    "copies and snapshots of a Vault's storage that its keeper made: whoever has one and unseals it opens what its keys had wrapped",
     "what a file system or disk keeps of files of the key directories that were overwritten or replaced",
     "backups of etcd of hub and sites: of the volumes' keys they hold what was wrapped with the destroyed keys, which opens no more, and nothing in the clear",
     "keys of volumes that were replicated between sites, as backups of a site's etcd hold them sealed for another site: they open with that site's custody key until it is replaced",
@@ -46,7 +47,7 @@ pub fn name(sequence: i64) -> String {
 /// destroyed, with proof; `volumes`: wrapped keys of the VDC's volumes that are still known there.
 pub fn said(slice: &VdcSliceSpec, keeps: bool, destroyed: Option<KeysDestroyed>, volumes: usize) -> KeysEnd {
     let provider = slice.key_provider;
-    let encrypts = storage::encrypted(&slice.providers, slice.storage_class.as_deref());
+    let encrypts = storage::keyed(&slice.providers, slice.storage_class.as_deref());
     let (outcome, reason) = match (&destroyed, provider) {
         (Some(d), _) => {
             let (keys, tried) = (d.count, d.tried);
@@ -61,8 +62,16 @@ pub fn said(slice: &VdcSliceSpec, keeps: bool, destroyed: Option<KeysDestroyed>,
             );
             (Outcome::NotSeen, text)
         }
+        (None, KeyProvider::Vault) if !keeps && encrypts => {
+            let text = "volumes of the VDC were to be encrypted with keys in Vault, and the site's controller runs without --vault-address: whether it ran with it before is not known";
+            (Outcome::NotSeen, text.to_owned())
+        }
+        (None, KeyProvider::Vault) if !keeps => {
+            (Outcome::NoKeys, "the keys were to be in Vault, and this site has none".to_owned())
+        }
         (None, KeyProvider::Vault) => {
-            (Outcome::NoKeys, "the keys were to be in Vault, and none was ever made at this site".to_owned())
+            let text = "Vault has no key of the VDC for this site, and no volume says that there was one";
+            (Outcome::NoKeys, text.to_owned())
         }
         (None, KeyProvider::Embedded) if !keeps && encrypts => {
             let text = "volumes of the VDC were to be encrypted, and the site's controller runs without --keys: whether it ran with keys before is not known";
@@ -116,7 +125,7 @@ pub fn end_of(site: &str, slice: &VdcSlice, given_up: bool) -> Option<SiteEnd> {
         None => return None,
     };
     let class = spec.storage_class.as_deref();
-    let clear = class.filter(|_| !storage::encrypted(&spec.providers, class));
+    let clear = class.filter(|_| !storage::keyed(&spec.providers, class));
     Some(SiteEnd {
         site: site.to_owned(),
         slice: slice.uid().unwrap_or_default(),
@@ -257,7 +266,8 @@ fn not_covered(sites: &[SiteEnd]) -> Vec<String> {
     let mut all: Vec<String> = NOT_COVERED.map(str::to_owned).into();
     if !clear.is_empty() {
         let clear = clear.into_iter().collect::<Vec<_>>().join(", ");
-        let text = format!("volumes of StorageClasses that do not encrypt: {clear}");
+        let text =
+            format!("volumes of StorageClasses that do not encrypt, or not with keys of the VDC: {clear}");
         all.push(text.chars().take(NAMES).collect());
     }
     if sites.len() == SITES {

@@ -2,7 +2,8 @@
 //!
 //! Owns: where a VDC goes, how its quota is split, what objects VDCs and halls become at a site, what may be
 //! written for whom, what may reach what on a node, what becomes of links whose gate does not stand, and how status sums
-//! up, and what a certificate says of the keys of a VDC that is gone.
+//! up, what a certificate says of the keys of a VDC that is gone,
+//! and what a Vault is asked and means.
 //! Must never: do input or output. What time it is comes in as an argument.
 
 pub mod boundary;
@@ -20,5 +21,6 @@ pub mod replication;
 pub mod scope;
 pub mod slices;
 pub mod summary;
+pub mod vault;
 pub mod vdc;
 pub mod volume_key;

@@ -243,7 +243,7 @@ fn judge(claim: &HallClaim, from: &str, to: &str, places: &BTreeMap<String, Plac
             .ok_or_else(|| unknown(reason::NOT_OBSERVED, format!("site {site} is not known")))?;
         if !place.native {
             let text = format!(
-                "the storage of site {site} replicates nothing; see spec.providers.storage of the Site"
+                "the storage of site {site} replicates nothing: the first of spec.providers.storage of the Site needs driver volumes.yunting.io and replication: Native, which no other driver has"
             );
             return Err(no(reason::PROVIDER_MISSING, text));
         }

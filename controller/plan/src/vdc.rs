@@ -6,6 +6,7 @@
 pub mod access;
 pub mod admission;
 pub mod cidr;
+pub mod drivers;
 pub mod encryption;
 pub mod isolation;
 pub mod namespace;
@@ -25,7 +26,7 @@ use yunting_crds::names::{
 };
 use yunting_crds::resources::{Amounts, Kind};
 use yunting_crds::site::NetworkKind;
-use yunting_crds::vdc::{Access, IngressSource, LifecycleState, Transport};
+use yunting_crds::vdc::{Access, IngressSource, KeyProvider, LifecycleState, Transport};
 use yunting_crds::vdc_slice::{SliceNamespace, VdcSliceSpec};
 
 use crate::object::Object;
@@ -171,6 +172,10 @@ pub struct ValidVdcSlice {
     pub storage_class: Option<String>,
     /// How that class encrypts volumes.
     pub encrypts: storage::Encrypts,
+    /// What a key of the VDC is with the driver of that class, for people.
+    pub encrypts_how: &'static str,
+    /// Where the keys of its volumes are.
+    pub keys: KeyProvider,
     /// Who enforces the network boundary.
     pub network: NetworkKind,
     /// Whether traffic between sites must be encrypted.
@@ -266,7 +271,9 @@ impl TryFrom<&VdcSliceSpec> for ValidVdcSlice {
                 .collect::<Result<_, _>>()?,
             load_balancer: spec.isolation.allow_load_balancer,
             encrypts: storage::encrypts(&spec.providers, storage_class.as_deref()),
+            encrypts_how: drivers::meaning(storage::driver(&spec.providers, storage_class.as_deref())),
             storage_class,
+            keys: spec.key_provider,
             network: spec.providers.network.kind,
             transport: spec.transport,
             members: members(spec)?,

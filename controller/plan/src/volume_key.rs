@@ -36,12 +36,12 @@ pub enum Decision {
     },
 }
 
-/// Why there is no key for a VDC whose keys are not this site's to make; nothing where they are.
-pub fn elsewhere(provider: KeyProvider) -> Option<&'static str> {
+/// Why there is no key for a VDC at a site that has no place for its keys.
+pub fn missing(provider: KeyProvider) -> &'static str {
     match provider {
-        KeyProvider::Embedded => None,
+        KeyProvider::Embedded => "this site keeps no keys: start its controller with --keys",
         KeyProvider::Vault => {
-            Some("the VDC's keys are to be in Vault, and no Vault is configured at this site")
+            "the VDC's keys are to be in Vault, and this site has none: start its controller with --vault-address, --vault-token-file and --vault-ca"
         }
     }
 }
@@ -247,9 +247,9 @@ mod tests {
         let Decision::Refuse(why) = decide(Some(1), &asked, None, NONE) else { panic!("a key was given") };
         let said = VolumeKeyStatus { refused: Some(why), ..answer(1, None, None) };
         assert_eq!(decide(Some(1), &asked, Some(&said), NONE), Decision::Nothing);
-        let vault = elsewhere(KeyProvider::Vault).unwrap();
+        let vault = missing(KeyProvider::Vault);
         assert_eq!(decide(Some(1), &asked, Some(&said), Err(vault)), Decision::Refuse(vault.to_owned()));
-        assert_eq!(elsewhere(KeyProvider::Embedded), None);
+        assert_ne!(vault, missing(KeyProvider::Embedded));
         // Back again: it is answered after all.
         assert!(matches!(decide(Some(1), &asked, Some(&said), KEYS), Decision::Open { .. }));
         // What was given is taken out of the object.

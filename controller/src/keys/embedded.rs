@@ -3,15 +3,13 @@
 //! copies are destroyed by whoever made them. What becomes of keys at the end of a VDC is noted beside them, by their names,
 //! before they are destroyed.
 
-use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use data_encoding::{BASE64, HEXLOWER};
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, Zeroizing};
@@ -19,6 +17,7 @@ use zeroize::{Zeroize, Zeroizing};
 use yunting_crds::volume_key::WrappedKey;
 
 use super::ending::{self, Ending, Noted};
+use super::files::{self, Notes};
 use super::{BYTES, DataKey, KeyError, Place, Provider};
 use crate::context::Context;
 
@@ -74,6 +73,7 @@ pub struct Embedded(Arc<Inner>);
 
 struct Inner {
     directory: PathBuf,
+    notes: Notes,
     context: Context,
     /// One at a time: a ring is read, changed and written.
     turn: Mutex<()>,
@@ -82,9 +82,9 @@ struct Inner {
 impl Embedded {
     /// Keeps keys below this directory, which is made if it is missing, for its owner alone.
     pub fn open(directory: PathBuf, context: Context) -> io::Result<Self> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
-        fs::set_permissions(&directory, Permissions::from_mode(0o700))?;
-        Ok(Self(Arc::new(Inner { directory, context, turn: Mutex::new(()) })))
+        files::open(&directory)?;
+        let notes = Notes::new(&directory, "end");
+        Ok(Self(Arc::new(Inner { directory, notes, context, turn: Mutex::new(()) })))
     }
 
     /// Files are synced, which takes its time: not on a thread that others wait for.
@@ -135,12 +135,12 @@ impl Provider for Embedded {
 
     async fn ended(&self, vdc: &str, tried: u32) -> Result<Ending, KeyError> {
         let vdc = vdc.to_owned();
-        self.work(move |inner| inner.ended(&vdc, tried)).await
+        self.work(move |inner| inner.notes.ended(&vdc, tried, &inner.context)).await
     }
 
     async fn confirmed(&self, vdc: &str) -> Result<(), KeyError> {
         let vdc = vdc.to_owned();
-        self.work(move |inner| inner.confirmed(&vdc)).await
+        self.work(move |inner| inner.notes.remove(&vdc)).await
     }
 }
 
@@ -150,44 +150,23 @@ impl Inner {
         self.directory.join(format!("{vdc}.json"))
     }
 
-    /// Where it is noted which keys are, or were, destroyed; beside the ring, and never a key in it.
-    fn note(&self, vdc: &str) -> PathBuf {
-        self.directory.join(format!("{vdc}.end"))
-    }
-
     fn read(&self, vdc: &str) -> Result<Ring, KeyError> {
-        Ok(parse(vdc, &self.file(vdc))?.unwrap_or_default())
+        Ok(files::parse(vdc, &self.file(vdc))?.unwrap_or_default())
     }
 
     fn write(&self, vdc: &str, ring: &Ring) -> Result<(), KeyError> {
-        self.put(vdc, &self.file(vdc), "new", ring)
-    }
-
-    /// Replaces a file whole, by way of one beside it with that extension.
-    fn put<T: Serialize>(&self, vdc: &str, file: &Path, fresh: &str, content: &T) -> Result<(), KeyError> {
-        let text = Zeroizing::new(serde_json::to_string(content).unwrap_or_default());
-        let put = || {
-            let fresh = file.with_extension(fresh);
-            let mut options = OpenOptions::new();
-            let mut new = options.create(true).truncate(true).write(true).mode(0o600).open(&fresh)?;
-            new.write_all(text.as_bytes())?;
-            new.sync_all()?;
-            // What the old one held is what the new one holds, so it need not be overwritten.
-            fs::rename(&fresh, file)?;
-            File::open(&self.directory)?.sync_all()
-        };
-        put().map_err(|source| KeyError::Store { what: "write", vdc: vdc.to_owned(), source })
+        files::put(vdc, &self.file(vdc), "new", ring)
     }
 
     fn ensure(&self, vdc: &str, generation: u32, max_age_days: u32) -> Result<u32, KeyError> {
-        if let Some(ending) = self.noted(vdc)?.filter(|e| e.done.is_none()) {
+        if let Some(ending) = self.notes.read(vdc)?.filter(|e| e.done.is_none()) {
             // What has begun to be destroyed is destroyed, whoever wants a key meanwhile.
             self.destroy(vdc)?;
             let tried = ending
                 .canaries(vdc)
                 .map(|(place, canary)| ending::gone(&place, &canary, self.unwrap(&place, &canary)));
             let tried = tried.collect::<Result<Vec<()>, _>>()?;
-            self.ended(vdc, u32::try_from(tried.len()).unwrap_or(u32::MAX))?;
+            self.notes.ended(vdc, u32::try_from(tried.len()).unwrap_or(u32::MAX), &self.context)?;
         }
         let mut ring = self.read(vdc)?;
         let now = self.context.timestamp().as_second();
@@ -249,12 +228,12 @@ impl Inner {
 
     fn destroy(&self, vdc: &str) -> Result<(), KeyError> {
         let failed = |source| KeyError::Store { what: "destroy", vdc: vdc.to_owned(), source };
-        let files = [self.file(vdc), self.file(vdc).with_extension("new")];
-        for file in &files {
+        let rings = [self.file(vdc), self.file(vdc).with_extension("new")];
+        for file in &rings {
             shred(file).map_err(failed)?;
         }
-        File::open(&self.directory).and_then(|d| d.sync_all()).map_err(failed)?;
-        for file in &files {
+        files::sync(&self.file(vdc)).map_err(failed)?;
+        for file in &rings {
             if file.try_exists().map_err(failed)? {
                 return Err(KeyError::Still { vdc: vdc.to_owned(), kek: "in a file".to_owned() });
             }
@@ -262,16 +241,8 @@ impl Inner {
         Ok(())
     }
 
-    fn noted(&self, vdc: &str) -> Result<Option<Ending>, KeyError> {
-        parse(vdc, &self.note(vdc))
-    }
-
-    fn note_down(&self, vdc: &str, ending: &Ending) -> Result<(), KeyError> {
-        self.put(vdc, &self.note(vdc), "end-new", ending)
-    }
-
     fn begin(&self, vdc: &str) -> Result<Option<Ending>, KeyError> {
-        let before = self.noted(vdc)?;
+        let before = self.notes.read(vdc)?;
         let ring = match self.read(vdc) {
             // Ours: it was being overwritten when the power failed. All that was in it is noted.
             Err(KeyError::Damaged { .. }) if before.as_ref().is_some_and(|e| e.done.is_none()) => {
@@ -289,7 +260,7 @@ impl Inner {
                 ending.keys.push(self.canary(vdc, kek)?);
             }
         }
-        self.note_down(vdc, &ending)?;
+        self.notes.write(vdc, &ending)?;
         Ok(Some(ending))
     }
 
@@ -304,42 +275,6 @@ impl Inner {
         }
         Ok(Noted { name: kek.name(), generation: kek.generation, canary: canary.data })
     }
-
-    fn ended(&self, vdc: &str, tried: u32) -> Result<Ending, KeyError> {
-        let mut ending = self.noted(vdc)?.unwrap_or_default();
-        ending.done = Some(ending::Done { at: self.context.now().0.to_string(), tried });
-        self.note_down(vdc, &ending)?;
-        Ok(ending)
-    }
-
-    fn confirmed(&self, vdc: &str) -> Result<(), KeyError> {
-        let note = self.note(vdc);
-        for file in [note.with_extension("end-new"), note] {
-            match fs::remove_file(file) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(KeyError::Store { what: "forget", vdc: vdc.to_owned(), source: error });
-                }
-                _ => (),
-            }
-        }
-        let synced = File::open(&self.directory).and_then(|d| d.sync_all());
-        synced.map_err(|source| KeyError::Store { what: "forget", vdc: vdc.to_owned(), source })
-    }
-}
-
-/// What a file of ours holds; nothing where there is none.
-fn parse<T: DeserializeOwned>(vdc: &str, file: &Path) -> Result<Option<T>, KeyError> {
-    let mut text = Zeroizing::new(Vec::new());
-    match File::open(file).and_then(|mut file| file.read_to_end(&mut text)) {
-        Ok(_) => (),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(KeyError::Store { what: "read", vdc: vdc.to_owned(), source }),
-    }
-    // The parser's words could quote the file.
-    serde_json::from_slice(&text).map(Some).map_err(|error| KeyError::Damaged {
-        vdc: vdc.to_owned(),
-        why: format!("line {} column {} is not what was written", error.line(), error.column()),
-    })
 }
 
 fn wrong(place: &Place) -> KeyError {

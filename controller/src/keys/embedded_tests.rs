@@ -1,5 +1,7 @@
 //! What the store of keys promises, on files of a test's own.
 
+use std::os::unix::fs::PermissionsExt;
+
 use super::*;
 use crate::metrics::Metrics;
 

@@ -1,12 +1,16 @@
-//! Keys of volumes. Owns: how a volume's data key is encrypted with a key of its VDC ([`Provider`], [`embedded`]) and
+//! Keys of volumes. Owns: how a volume's data key is encrypted with a key of its VDC ([`Provider`]: [`embedded`] in files of
+//! the site, [`vault`] in a Vault, [`chosen`] as the VDC asks) and
 //! sealed for the one process that opens the volume ([`sealing`]) and for another site ([`custody`]), and how the keys of
 //! a VDC end, with proof ([`ending`]).
 //! Must never: let a key into an object, a log, an event or an error.
 
+pub mod chosen;
 pub mod custody;
 pub mod embedded;
 pub mod ending;
+mod files;
 pub mod sealing;
+pub mod vault;
 
 use std::fmt;
 use std::future::Future;
@@ -104,6 +108,28 @@ pub enum KeyError {
         /// Why.
         source: std::io::Error,
     },
+    /// Vault cannot be asked, or says no.
+    #[error("cannot {what} the key of VDC {vdc} in Vault")]
+    Vault {
+        /// Read, make, use or destroy.
+        what: &'static str,
+        /// Whose.
+        vdc: String,
+        /// Why, and what to do.
+        source: Box<vault::Trouble>,
+    },
+    /// Vault has a key under the VDC's name that protects nothing.
+    #[error(
+        "key {key} of VDC {vdc} in Vault is not used: {why}; whoever made or changed it has to say why, and take it away if nothing is wrapped with it"
+    )]
+    Unfit {
+        /// Whose.
+        vdc: String,
+        /// Its name in the transit engine.
+        key: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// A file of keys is not what was written.
     #[error("the keys of VDC {vdc} are damaged: {why}; put the key store's copy back")]
     Damaged {
@@ -146,11 +172,13 @@ pub enum KeyError {
     },
     /// There are keys, and nothing is known of where they are.
     #[error(
-        "volumes of VDC {vdc} have keys, and this site's controller was started without them: start it with --keys and their directory, so that they can be destroyed"
+        "volumes of VDC {vdc} have keys, and this site's controller was started without them: start it with {start}, so that they can be destroyed"
     )]
     Closed {
         /// Whose.
         vdc: String,
+        /// What it is to be started with.
+        start: &'static str,
     },
     /// The custody key of a site cannot be used.
     #[error("the custody key cannot be used: {why}")]
@@ -175,7 +203,9 @@ pub enum KeyError {
 impl Classified for KeyError {
     fn class(&self) -> Class {
         match self {
-            Self::Store { .. } | Self::Still { .. } | Self::Random | Self::Stopped => Class::Transient,
+            Self::Store { .. } | Self::Vault { .. } | Self::Still { .. } | Self::Random | Self::Stopped => {
+                Class::Transient
+            }
             _ => Class::Terminal,
         }
     }
@@ -183,6 +213,8 @@ impl Classified for KeyError {
     fn label(&self) -> &'static str {
         match self {
             Self::Store { .. } => "key-store",
+            Self::Vault { .. } => "key-vault",
+            Self::Unfit { .. } => "key-unfit",
             Self::Damaged { .. } => "key-damaged",
             Self::Unknown { .. } => "key-unknown",
             Self::Wrong { .. } => "key-wrong",

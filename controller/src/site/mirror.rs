@@ -38,7 +38,7 @@ pub(super) async fn reconcile(world: &World, name: &Name) -> Result<Next, Error>
         (None, Some(record)) if finished(world, &record) => {
             // Without the record nobody would look after the keys again.
             if let Some(vdc) = &record.spec.vdc
-                && let Err(error) = keys::last(world, &vdc.source.uid).await
+                && let Err(error) = keys::last(world, vdc).await
             {
                 tracing::error!(
                     slice = name.0,

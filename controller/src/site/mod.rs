@@ -33,6 +33,7 @@ use yunting_crds::names::{SiteName, SliceKind, slice};
 use crate::context::Context;
 use crate::crowd::Crowd;
 use crate::hub_client::Servers;
+use crate::keys::vault;
 use crate::lease::Elector;
 use crate::metrics::Metrics;
 use crate::ops::{self, Readiness};
@@ -51,6 +52,8 @@ pub struct Options {
     pub site_kubeconfig: PathBuf,
     /// Where the keys of volumes are kept; without it no volume gets a key.
     pub keys: Option<PathBuf>,
+    /// The Vault in which the keys of VDCs are that ask for it; needs `keys`, for notes of keys that end.
+    pub vault: Option<vault::Options>,
     /// File of the key that other sites seal keys of volumes for; without it no replica here gets a key.
     pub custody_key: Option<PathBuf>,
     /// File of the certificate of that key; other sites seal for it when the hub passes it on.

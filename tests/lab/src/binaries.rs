@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use sha2::{Digest, Sha256};
 
+use crate::amended::{Amended, VAULT_SDK};
 use crate::cmd;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
@@ -28,6 +29,8 @@ struct GoProgram {
     package: &'static str,
     /// The names it answers to.
     names: &'static [&'static str],
+    /// A module that is not as it was released.
+    amended: Option<Amended>,
 }
 
 macro_rules! module {
@@ -50,6 +53,7 @@ macro_rules! sidecar {
             package: concat!("github.com/kubernetes-csi/", $package, "/cmd/", $name),
             ldflags: concat!("-s -w -X main.version=", $version),
             names: &[$name],
+            amended: None,
         }
     };
 }
@@ -62,6 +66,7 @@ const PROGRAMS: [GoProgram; 9] = [
         package: ".",
         ldflags: "-s -w",
         names: &["etcd", "etcdctl"],
+        amended: None,
     },
     GoProgram {
         name: "kubernetes",
@@ -78,6 +83,7 @@ const PROGRAMS: [GoProgram; 9] = [
             "kube-proxy",
             "kubectl",
         ],
+        amended: None,
     },
     GoProgram {
         name: "coredns",
@@ -86,6 +92,7 @@ const PROGRAMS: [GoProgram; 9] = [
         package: ".",
         ldflags: "-s -w",
         names: &["coredns"],
+        amended: None,
     },
     GoProgram {
         name: "local-path",
@@ -94,6 +101,7 @@ const PROGRAMS: [GoProgram; 9] = [
         package: "github.com/rancher/local-path-provisioner",
         ldflags: "-s -w",
         names: &["local-path-provisioner"],
+        amended: None,
     },
     GoProgram {
         name: "csi-registrar",
@@ -102,11 +110,34 @@ const PROGRAMS: [GoProgram; 9] = [
         package: ".",
         ldflags: "-s -w",
         names: &["csi-registrar"],
+        amended: None,
     },
     sidecar!("csi-provisioner", "external-provisioner/v6", "v6.4.0", "about 4 minutes"),
     sidecar!("csi-resizer", "external-resizer/v2", "v2.3.0", "some seconds"),
     sidecar!("csi-snapshotter", "external-snapshotter/v8", "v8.7.0", "some seconds"),
     sidecar!("snapshot-controller", "external-snapshotter/v8", "v8.7.0", "some seconds"),
+];
+
+/// What tests run beside a site, and no site runs.
+const OF_TESTS: [GoProgram; 2] = [
+    GoProgram {
+        name: "csi-sanity",
+        about: "csi-sanity 5.6 (half a minute the first time)",
+        files: module!("csi-sanity"),
+        package: "github.com/kubernetes-csi/csi-test/v5/cmd/csi-sanity",
+        ldflags: "-s -w -X main.VERSION=v5.6.0",
+        names: &["csi-sanity"],
+        amended: None,
+    },
+    GoProgram {
+        name: "vault-transit",
+        about: "Vault 1.21.4 with its transit engine alone (3 to 5 minutes the first time)",
+        files: module!("vault", "main.go"),
+        package: ".",
+        ldflags: "-s -w",
+        names: &["vault-transit"],
+        amended: Some(VAULT_SDK),
+    },
 ];
 
 /// Builds what the cache lacks and links every program into `bin` by the name it is called by.
@@ -119,6 +150,16 @@ pub fn ensure(bin: &Path, progress: &Progress) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The same for what only tests run.
+pub fn ensure_of_tests(progress: &Progress) -> Result<()> {
+    OF_TESTS.iter().try_for_each(|program| program.ensure(progress).map(drop))
+}
+
+/// A program that only tests run, built if the cache lacks it.
+pub fn of_tests(name: &str, progress: &Progress) -> Result<Option<PathBuf>> {
+    OF_TESTS.iter().find(|program| program.name == name).map(|program| program.ensure(progress)).transpose()
 }
 
 impl GoProgram {
@@ -141,6 +182,9 @@ impl GoProgram {
             hash.update(text);
             hash.update([0]);
         }
+        if let Some(amended) = &self.amended {
+            hash.update(amended.key());
+        }
         data_encoding::HEXLOWER.encode(&hash.finalize()[..8])
     }
 
@@ -152,6 +196,9 @@ impl GoProgram {
         for (name, text) in self.files {
             let file = source.path().join(name);
             fs::write(&file, text).map_err(Error::io("write", &file))?;
+        }
+        if let Some(amended) = &self.amended {
+            amended.lay(source.path())?;
         }
         let fresh = source.path().join("program");
         let mut go = Command::new("go");

@@ -7,6 +7,7 @@
 #![allow(clippy::print_stdout, clippy::disallowed_methods)]
 
 pub mod addons;
+mod amended;
 pub mod binaries;
 pub mod cgroup;
 pub mod cli;

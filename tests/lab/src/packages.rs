@@ -10,7 +10,7 @@ use crate::progress::Progress;
 use crate::spec::Lab;
 
 /// A program and the Debian package that has it.
-const PROGRAMS: [(&str, &str); 18] = [
+const PROGRAMS: [(&str, &str); 19] = [
     ("containerd", "containerd"),
     ("runc", "runc"),
     ("nft", "nftables"),
@@ -20,6 +20,7 @@ const PROGRAMS: [(&str, &str); 18] = [
     ("haproxy", "haproxy"),
     ("busybox", "busybox-static"),
     ("conntrack", "conntrack"),
+    ("curl", "curl"),
     ("ip", "iproute2"),
     ("nsenter", "util-linux"),
     ("setpriv", "util-linux"),

@@ -9,5 +9,6 @@ fn main() -> anyhow::Result<()> {
     packages::ensure(&progress)?;
     let links = tempfile::tempdir()?;
     binaries::ensure(links.path(), &progress)?;
+    binaries::ensure_of_tests(&progress)?;
     Ok(())
 }

@@ -14,6 +14,7 @@ use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use yunting_controller::node::gate::local::{self, Ask, Told};
+use yunting_controller::node::volume::DRIVER;
 use yunting_crds::{NodeReport, NodeReportStatus, labels};
 use yunting_lab::site::parts::NODE_RIGHTS;
 use yunting_plan::boundary::{Facts, Link, Node as PlanNode, Pod};
@@ -30,6 +31,8 @@ use crate::pods;
 const NAME: &str = "n1";
 /// Namespace of the pods, which is the platform's: the boundary lets all of them reach each other.
 const NAMESPACE: &str = "default";
+/// Root directory of the kubelet that is not there.
+const KUBELET: &str = "kubelet";
 /// Time for anything.
 const PATIENCE: Duration = Duration::from_mins(1);
 /// Time between looks at something that is waited for.
@@ -69,8 +72,17 @@ impl Node {
     }
 
     /// The same, the gate's pins somewhere else.
-    #[allow(clippy::disallowed_methods)] // a test writes as a kubelet does
     pub fn with_pins(pods: u8, place: Option<&Path>) -> anyhow::Result<Self> {
+        Self::with(pods, place, None)
+    }
+
+    /// Without pods, and with volumes in a directory of a btrfs file system.
+    pub fn with_volumes(volumes: &Path) -> anyhow::Result<Self> {
+        Self::with(0, None, Some(volumes))
+    }
+
+    #[allow(clippy::disallowed_methods)] // a test writes as a kubelet does
+    fn with(pods: u8, place: Option<&Path>, volumes: Option<&Path>) -> anyhow::Result<Self> {
         let facts = facts(pods);
         let (world, pins) = (World::start(&facts)?, Pins::new()?);
         let (directory, runtime) = (tempfile::tempdir()?, Runtime::new()?);
@@ -91,7 +103,15 @@ impl Node {
         forward(&world, &kubeconfig)?;
         let file = directory.path().join("kubeconfig.json");
         std::fs::write(&file, kubeconfig.to_string())?;
-        let words = arguments(&world, &file, directory.path(), place.unwrap_or(&pins.path()))?;
+        let mut words = arguments(&world, &file, directory.path(), place.unwrap_or(&pins.path()))?;
+        if let Some(volumes) = volumes {
+            let kubelet = directory.path().join(KUBELET);
+            words.extend(["--volumes".to_owned(), text(volumes)?, "--kubelet".to_owned(), text(&kubelet)?]);
+            if may_grow_open_volumes() {
+                let rights = words.iter_mut().find(|word| word.as_str() == NODE_RIGHTS);
+                *rights.context("a node without rights")? = format!("{NODE_RIGHTS},+sys_resource");
+            }
+        }
         std::os::unix::fs::symlink(program()?, directory.path().join("yunting-cni"))?;
         let process = {
             let _within = runtime.enter();
@@ -103,6 +123,26 @@ impl Node {
     /// Kills the process and has it started anew.
     pub fn crash(&self) {
         self.runtime.block_on(self.process.crash()());
+    }
+
+    /// The API server of its site.
+    pub fn server(&self) -> &ApiServer {
+        &self.server
+    }
+
+    /// Directory of its own, where it mounts what is open in `volumes`.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Where its driver of volumes listens.
+    pub fn csi_socket(&self) -> PathBuf {
+        self.directory.path().join(KUBELET).join("plugins").join(DRIVER).join("csi.sock")
+    }
+
+    /// Does something with the site's API server.
+    pub fn block_on<T>(&self, act: impl Future<Output = T>) -> T {
+        self.runtime.block_on(act)
     }
 
     fn cni_socket(&self) -> PathBuf {
@@ -204,6 +244,15 @@ impl Node {
     }
 }
 
+/// Whether this machine lets anybody grow a file system that is in use.
+pub fn may_grow_open_volumes() -> bool {
+    const SYS_RESOURCE: u64 = 1 << 24;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let bound = status.lines().find_map(|line| line.strip_prefix("CapBnd:"));
+    let bound = bound.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok());
+    bound.is_some_and(|bound| bound & SYS_RESOURCE != 0)
+}
+
 /// Pods of the platform.
 fn facts(pods: u8) -> Facts {
     let pod = |number: u8| Pod {
@@ -221,9 +270,12 @@ fn facts(pods: u8) -> Facts {
     Facts { pods: (0..pods).map(pod).collect(), node, ..Facts::default() }
 }
 
+fn text(path: &Path) -> anyhow::Result<String> {
+    path.to_str().map(str::to_owned).context("a path that is no text")
+}
+
 /// What the controller is started with, in the world's node.
 fn arguments(world: &World, kubeconfig: &Path, directory: &Path, pins: &Path) -> anyhow::Result<Vec<String>> {
-    let text = |path: &Path| path.to_str().map(str::to_owned).context("a path that is no text");
     let (program, kubeconfig, pins) = (text(&program()?)?, text(kubeconfig)?, text(pins)?);
     let (net, socket) = (format!("--net=/run/netns/{}", world.node()), text(&directory.join("node.sock"))?);
     // With the rights that it has in the lab, and no others.

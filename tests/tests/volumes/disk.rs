@@ -47,6 +47,11 @@ impl Disk {
         Self { store, root, directory }
     }
 
+    /// Where a node is told that its volumes are.
+    pub fn directory(&self) -> PathBuf {
+        self.root.join("disk")
+    }
+
     /// Points and replicas on it.
     pub fn points(&self) -> replica::disk::Disk {
         replica::disk::Disk::open(&self.root.join("disk")).unwrap()

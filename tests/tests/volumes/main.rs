@@ -7,6 +7,9 @@ mod disk;
 mod pair;
 mod probes;
 mod replicas;
+mod sanity;
+mod served;
+mod vault;
 
 use std::fs;
 use std::process::Command;

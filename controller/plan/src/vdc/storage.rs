@@ -37,9 +37,15 @@ pub(super) fn encrypts(providers: &Providers, class: Option<&str>) -> Encrypts {
     }
 }
 
-/// Whether the class encrypts each volume with a key of its VDC, as the site's providers say.
-pub(crate) fn encrypted(providers: &Providers, class: Option<&str>) -> bool {
-    encrypts(providers, class) != Encrypts::Not
+/// Driver of a class, as the site's providers say; nothing where they do not name the class.
+pub(super) fn driver<'a>(providers: &'a Providers, class: Option<&str>) -> &'a str {
+    let found = providers.storage.iter().find(|s| Some(s.name.as_str()) == class);
+    found.map(|s| s.driver.as_str()).unwrap_or_default()
+}
+
+/// Whether the class encrypts each volume with a key of its VDC that ends with it: our driver's alone does.
+pub(crate) fn keyed(providers: &Providers, class: Option<&str>) -> bool {
+    encrypts(providers, class) == Encrypts::Probed
 }
 
 /// Key by which a ResourceQuota limits the space of one class.

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use yunting_crds::names::{BUREAU_NAMESPACE_PREFIX, SITE_NAMESPACE_PREFIX, SiteName, SliceKind, slice};
-use yunting_crds::site::StorageReplication;
 use yunting_crds::{Bureau, Hall, HallSlice, Site, SiteReport, VdcSlice, VirtualDataCenter};
 use yunting_plan::replicas::Place;
+use yunting_plan::vdc::drivers;
 
 use crate::hub::world::{ObjectKey, World};
 
@@ -52,7 +52,7 @@ impl Seen {
         let report = seen.report.as_ref().and_then(|r| r.status.as_ref());
         Place {
             slice: self.slices.get(name).map(AsRef::as_ref),
-            native: storage.is_some_and(|s| s.replication == StorageReplication::Native),
+            native: storage.is_some_and(drivers::native),
             custody: report.and_then(|r| r.custody.as_deref()),
             fresh: seen.fresh,
         }

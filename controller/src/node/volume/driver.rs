@@ -1,5 +1,6 @@
 //! The life of a volume on its node. Every step can be asked for again, after any crash, and ends the same.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -312,12 +313,18 @@ impl Driver {
         mounts::remove(target)
     }
 
-    /// How full it is.
-    pub(super) fn usage(&self, volume: &str) -> Result<Usage, Error> {
+    /// How full it is, as it is shown at a place.
+    pub(super) fn usage(&self, volume: &str, shown: &Path) -> Result<Usage, Error> {
         self.header(name(volume)?)?;
         let at = self.at(volume);
         if !cipher::is_open(&at)? {
             return Err(Error::NotNow(format!("volume {volume} is not open on node {}", self.node)));
+        }
+        // What is asked for is what is there: another volume's numbers, or the node's own disk's, would be believed.
+        let own = mounts::at(&at)?;
+        let there = fs::canonicalize(shown).ok().map(|place| mounts::at(&place)).transpose()?.flatten();
+        if there.is_none_or(|there| own.is_none_or(|own| there.source != own.source)) {
+            return Err(Error::Missing(format!("volume {volume} is not at {}", shown.display())));
         }
         let seen = statvfs(&at).map_err(|e| Error::file("look at", &at)(e.into()))?;
         let bytes = |blocks: u64| blocks.saturating_mul(seen.f_frsize);

@@ -11,8 +11,9 @@ use yunting_plan::volume_key::Decision;
 use zeroize::Zeroizing;
 
 use super::Error;
+use crate::error::{Class, Classified, chain};
+use crate::keys::chosen::Chosen;
 use crate::keys::custody::Custody;
-use crate::keys::embedded::Embedded;
 use crate::keys::{BYTES, DataKey, KeyError, Place, Provider, sealing};
 use crate::kinds;
 use crate::site::world::World;
@@ -22,9 +23,14 @@ use crate::writer::key_of;
 const MANAGER: &str = "yunting/site-keys";
 
 /// Does it, and answers.
-pub(super) async fn apply(world: &World, asked: &Arc<VolumeKey>, decision: Decision) -> Result<(), Error> {
+pub(super) async fn apply(
+    world: &World,
+    asked: &Arc<VolumeKey>,
+    decision: Decision,
+    store: Option<&Chosen>,
+) -> Result<(), Error> {
     let place = Place { vdc: asked.spec.vdc.clone(), volume: asked.name_any() };
-    let status = match (decision, &world.ends.keys.embedded) {
+    let status = match (decision, store) {
         (Decision::Nothing, _)
         | (Decision::Make | Decision::Prove(_) | Decision::TakeOver(_) | Decision::Open { .. }, None) => {
             return Ok(());
@@ -52,10 +58,9 @@ pub(super) async fn apply(world: &World, asked: &Arc<VolumeKey>, decision: Decis
 
 /// What cannot be helped by trying again is told to who asks.
 fn told(asked: &VolumeKey, done: Result<VolumeKeyStatus, KeyError>) -> Result<VolumeKeyStatus, Error> {
-    use crate::error::{Class, Classified};
     match done {
         Ok(status) => Ok(VolumeKeyStatus { observed_generation: asked.metadata.generation, ..status }),
-        Err(error) if error.class() == Class::Terminal => Ok(refused(asked, &error.to_string())),
+        Err(error) if error.class() == Class::Terminal => Ok(refused(asked, &chain(&error))),
         Err(error) => Err(error.into()),
     }
 }
@@ -70,7 +75,7 @@ fn refused(asked: &VolumeKey, why: &str) -> VolumeKeyStatus {
     }
 }
 
-async fn make(store: &Embedded, place: &Place, spec: &VolumeKeySpec) -> Result<VolumeKeyStatus, KeyError> {
+async fn make(store: &Chosen, place: &Place, spec: &VolumeKeySpec) -> Result<VolumeKeyStatus, KeyError> {
     let mut bytes = Zeroizing::new([0; BYTES]);
     rand::fill(bytes.as_mut_slice()).map_err(|_| KeyError::Random)?;
     let key = DataKey::new(bytes.as_slice()).ok_or(KeyError::Random)?;
@@ -80,7 +85,7 @@ async fn make(store: &Embedded, place: &Place, spec: &VolumeKeySpec) -> Result<V
 
 /// What another site has sealed to this one.
 async fn take_over(
-    store: &Embedded,
+    store: &Chosen,
     custody: Option<&Custody>,
     place: &Place,
     sealed: &str,
@@ -92,7 +97,7 @@ async fn take_over(
 }
 
 async fn open(
-    store: &Embedded,
+    store: &Chosen,
     from: &Place,
     place: &Place,
     spec: &VolumeKeySpec,

@@ -16,19 +16,22 @@ use kube::ResourceExt;
 use tokio::time::Instant;
 use yunting_crds::deletion_certificate::KeysEnd;
 use yunting_crds::names::{SliceKind, slice};
+use yunting_crds::vdc::KeyProvider;
 use yunting_crds::vdc_slice::VdcSliceSpec;
 use yunting_crds::volume_key::WrappedKey;
 use yunting_plan::certificate::{doubtful, said};
 use yunting_plan::vdc::Uid;
-use yunting_plan::volume_key::{VdcKeys, decide, elsewhere, oldest};
+use yunting_plan::volume_key::{VdcKeys, decide, missing, oldest};
 
 use super::Options;
 use super::world::{Name, World};
 use crate::context::Context;
-use crate::error::{Class, Classified};
+use crate::error::{Class, Classified, chain};
+use crate::keys::chosen::Chosen;
 use crate::keys::custody::{Custody, Machines, certificate};
 use crate::keys::embedded::Embedded;
 use crate::keys::ending::{self, Ending};
+use crate::keys::vault::{Client, Vault};
 use crate::keys::{KeyError, Place, Provider};
 use crate::queue::Next;
 use crate::writer;
@@ -37,11 +40,15 @@ use crate::writer;
 const AGE: Duration = Duration::from_hours(1);
 /// How often it is seen that the keys of a VDC's volumes and replicas open.
 const PROOF: Duration = Duration::from_mins(5);
+/// Time after which a place of keys that could not be asked is asked again.
+const AWAY: Duration = Duration::from_secs(10);
 
 /// What the site keeps and opens keys with.
 pub(super) struct Store {
-    /// The VDCs' keys.
-    pub(super) embedded: Option<Embedded>,
+    /// The VDCs' keys in files of this site.
+    embedded: Option<Chosen>,
+    /// The VDCs' keys in Vault.
+    vault: Option<Chosen>,
     /// What other sites seal for.
     pub(super) custody: Option<Custody>,
     /// Certificate (PEM) of its key.
@@ -55,17 +62,34 @@ pub(super) struct Store {
 impl Store {
     /// As it was asked for. What cannot be read is said at once.
     pub(super) fn open(options: &Options, context: &Context) -> anyhow::Result<Self> {
-        let embedded = options.keys.as_ref().map(|directory| {
-            let opened = Embedded::open(directory.clone(), context.clone());
-            opened.with_context(|| format!("cannot keep keys in {}", directory.display()))
-        });
+        let (mut embedded, mut vault) = (None, None);
+        if let Some(directory) = &options.keys {
+            let failed = || format!("cannot keep keys in {}", directory.display());
+            let opened = Embedded::open(directory.clone(), context.clone()).with_context(failed)?;
+            embedded = Some(Chosen::Embedded(opened));
+            if let Some(asked) = &options.vault {
+                let client = Client::new(asked.clone()).map_err(anyhow::Error::msg)?;
+                tracing::info!(vault = client.address(), "keys of VDCs that ask for it are in Vault");
+                let opened = Vault::open(client, &options.site, directory, context.clone());
+                vault = Some(Chosen::Vault(opened.with_context(failed)?));
+            }
+        }
         Ok(Self {
-            embedded: embedded.transpose()?,
+            embedded,
+            vault,
             custody: options.custody_key.as_deref().map(Custody::read).transpose()?,
             certificate: options.custody_cert.clone(),
             machines: options.machine_ca.as_deref().map(Machines::read).transpose()?,
             proved: Mutex::default(),
         })
+    }
+
+    /// Where keys are that a VDC asks for there; nothing where this site has no such place.
+    pub(super) fn of(&self, provider: KeyProvider) -> Option<&Chosen> {
+        match provider {
+            KeyProvider::Embedded => self.embedded.as_ref(),
+            KeyProvider::Vault => self.vault.as_ref(),
+        }
     }
 
     /// What other sites seal for. Read anew each time, as certificates are renewed; one that cannot be read is told in the
@@ -121,24 +145,30 @@ pub(super) async fn reconcile(world: &World, name: &Name) -> Result<Next, Error>
     if asked.is_empty() && replicated.is_empty() {
         return Ok(Next::Wait);
     }
-    let vdc = keys(world, &name.0).await;
+    let (found, away) = match keys(world, &name.0).await {
+        Ok(found) => (Ok(found), false),
+        Err(NoKeys { why, away }) => (Err(why), away),
+    };
+    let store = found.as_ref().ok().map(|(store, _)| *store);
+    let vdc = found.as_ref().map(|(_, vdc)| *vdc).map_err(String::as_str);
     let (mut first, prove) = (Ok(()), world.ends.keys.proof_is_due(&name.0));
     for volume in &asked {
-        let vdc = vdc.as_ref().copied().map_err(String::as_str);
         let decision = decide(volume.metadata.generation, &volume.spec, volume.status.as_ref(), vdc, prove);
         // One that cannot be answered keeps no other waiting.
-        let done = apply::apply(world, volume, decision).await;
+        let done = apply::apply(world, volume, decision, store).await;
         first = first.and(done);
     }
     for replication in &replicated {
-        let vdc = vdc.as_ref().copied().map_err(String::as_str);
-        first = first.and(seal::seal(world, replication, vdc).await);
+        first = first.and(seal::seal(world, replication, vdc, store).await);
     }
     first?;
+    if away {
+        return Ok(Next::After(AWAY));
+    }
     if prove {
         world.ends.keys.proved(&name.0);
     }
-    if let (Ok(vdc), Some(store)) = (vdc, &world.ends.keys.embedded)
+    if let (Ok(vdc), Some(store)) = (vdc, store)
         && let Some(oldest) = oldest(asked.iter().map(|v| &v.spec), vdc.generation)
     {
         store.forget(&name.0, oldest).await?;
@@ -151,7 +181,8 @@ pub(super) async fn reconcile(world: &World, name: &Name) -> Result<Next, Error>
 pub(super) async fn end(world: &World, vdc: &VdcSliceSpec) -> Result<KeysEnd, KeyError> {
     let uid = vdc.source.uid.as_str();
     let known = known(world, uid);
-    let (store, ending) = (&world.ends.keys.embedded, destroy(world, uid, &known).await?);
+    let store = world.ends.keys.of(vdc.key_provider);
+    let ending = destroy(store, vdc, &known).await?;
     let destroyed = ending.as_ref().and_then(Ending::shown);
     let now = said(vdc, store.is_some(), destroyed, known.len());
     Ok(doubtful(world.outbox.keys(world, &slice(SliceKind::Vdc, uid)).as_ref(), now))
@@ -159,21 +190,27 @@ pub(super) async fn end(world: &World, vdc: &VdcSliceSpec) -> Result<KeysEnd, Ke
 
 /// The hub knows how the VDC's keys ended, or wants to know nothing of it: what was kept for it goes. Keys that are there
 /// still end first.
-pub(super) async fn last(world: &World, uid: &str) -> Result<(), KeyError> {
-    destroy(world, uid, &known(world, uid)).await?;
-    match &world.ends.keys.embedded {
+pub(super) async fn last(world: &World, vdc: &VdcSliceSpec) -> Result<(), KeyError> {
+    let (uid, store) = (vdc.source.uid.as_str(), world.ends.keys.of(vdc.key_provider));
+    destroy(store, vdc, &known(world, uid)).await?;
+    match store {
         Some(store) => store.confirmed(uid).await,
         None => Ok(()),
     }
 }
 
 async fn destroy(
-    world: &World,
-    uid: &str,
+    store: Option<&Chosen>,
+    vdc: &VdcSliceSpec,
     known: &[(Place, WrappedKey)],
 ) -> Result<Option<Ending>, KeyError> {
-    let Some(store) = &world.ends.keys.embedded else {
-        let closed = || KeyError::Closed { vdc: uid.to_owned() };
+    let uid = vdc.source.uid.as_str();
+    let Some(store) = store else {
+        let start = match vdc.key_provider {
+            KeyProvider::Embedded => "--keys and their directory",
+            KeyProvider::Vault => "--vault-address and the Vault that has them",
+        };
+        let closed = || KeyError::Closed { vdc: uid.to_owned(), start };
         return if known.is_empty() { Ok(None) } else { Err(closed()) };
     };
     ending::end(store, uid, known).await
@@ -193,23 +230,28 @@ fn known(world: &World, uid: &str) -> Vec<(Place, WrappedKey)> {
     all
 }
 
-/// What the site has for the VDC, or why it has nothing.
-async fn keys(world: &World, uid: &str) -> Result<VdcKeys, String> {
-    let gone = || format!("VDC {uid} is not at this site, or is being taken away");
+/// Why a VDC has no keys, and whether it may have them when it is asked again.
+struct NoKeys {
+    why: String,
+    away: bool,
+}
+
+/// What the site has for the VDC and where it keeps it, or why it has nothing.
+async fn keys<'a>(world: &'a World, uid: &str) -> Result<(&'a Chosen, VdcKeys), NoKeys> {
+    let no = |why: String| NoKeys { why, away: false };
+    let gone = || no(format!("VDC {uid} is not at this site, or is being taken away"));
     Uid::new(uid).map_err(|_| gone())?;
     let record = world.record(SliceKind::Vdc, uid).filter(|r| !r.spec.absent()).ok_or_else(gone)?;
     let slice = record.spec.vdc.as_ref().ok_or_else(gone)?;
     // Before a key is made that nobody wants.
-    if let Some(why) = elsewhere(slice.key_provider) {
-        return Err(why.to_owned());
-    }
-    let Some(store) = &world.ends.keys.embedded else {
-        return Err("this site keeps no keys: start its controller with --keys".to_owned());
+    let Some(store) = world.ends.keys.of(slice.key_provider) else {
+        return Err(no(missing(slice.key_provider).to_owned()));
     };
     let ensured = store.ensure(uid, slice.key_generation, slice.key_rotation_days).await;
     let told = |error: KeyError| {
-        tracing::error!(vdc = uid, record = record.name_any(), %error, "a VDC has no keys");
-        error.to_string()
+        let (why, away) = (chain(&error), error.class() != Class::Terminal);
+        tracing::error!(vdc = uid, record = record.name_any(), error = why, "a VDC has no keys");
+        NoKeys { why, away }
     };
-    ensured.map(|generation| VdcKeys { generation }).map_err(told)
+    ensured.map(|generation| (store, VdcKeys { generation })).map_err(told)
 }

@@ -11,6 +11,7 @@ use yunting_plan::volume_key::{Sealing, VdcKeys, sealing};
 
 use super::Error;
 use crate::error::{Class, Classified};
+use crate::keys::chosen::Chosen;
 use crate::keys::custody::fingerprint;
 use crate::keys::{KeyError, Place, Provider};
 use crate::kinds;
@@ -25,6 +26,7 @@ pub(super) async fn seal(
     world: &World,
     object: &Arc<VolumeReplication>,
     vdc: Result<VdcKeys, &str>,
+    store: Option<&Chosen>,
 ) -> Result<(), Error> {
     let (spec, fingerprint) = (&object.spec, fingerprint(&object.spec.custody));
     let key = world.volume_keys.get_cluster(&spec.volume);
@@ -32,7 +34,7 @@ pub(super) async fn seal(
     let told = match decided {
         Sealing::Nothing => return Ok(()),
         Sealing::Refuse(why) => Err(why),
-        Sealing::Seal(wrapped) => match sealed(world, object, &wrapped).await {
+        Sealing::Seal(wrapped) => match sealed(world, object, &wrapped, store).await {
             Ok(sealed) => Ok(sealed),
             Err(error) if error.class() == Class::Terminal => Err(error.to_string()),
             Err(error) => return Err(error.into()),
@@ -63,9 +65,10 @@ async fn sealed(
     world: &World,
     object: &VolumeReplication,
     wrapped: &yunting_crds::volume_key::WrappedKey,
+    store: Option<&Chosen>,
 ) -> Result<String, KeyError> {
     let none = |what: &str| KeyError::Custody { why: format!("start this site's controller with {what}") };
-    let store = world.ends.keys.embedded.as_ref().ok_or_else(|| none("--keys"))?;
+    let store = store.ok_or_else(|| none("--keys"))?;
     let machines = world.ends.keys.machines.as_ref().ok_or_else(|| none("--machine-ca"))?;
     let spec = &object.spec;
     let here = Place { vdc: spec.vdc.clone(), volume: spec.volume.clone() };

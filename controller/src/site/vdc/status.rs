@@ -10,7 +10,7 @@ use yunting_crds::conditions::{
 };
 use yunting_crds::deletion_certificate::KeysEnd;
 use yunting_crds::site::NetworkKind;
-use yunting_crds::vdc::{LifecycleState, Transport};
+use yunting_crds::vdc::{KeyProvider, LifecycleState, Transport};
 use yunting_crds::vdc_slice::SliceNamespaceStatus;
 use yunting_plan::quota::shrink::{self, Hard};
 use yunting_plan::vdc::admission::{Admission, Decision, QuotaSeen, quota_seen};
@@ -18,6 +18,7 @@ use yunting_plan::vdc::encryption::Encryption;
 use yunting_plan::vdc::isolation::Isolation;
 use yunting_plan::vdc::storage::Encrypts;
 use yunting_plan::vdc::{Invalid, ValidVdcSlice, quota};
+use yunting_plan::volume_key::missing;
 
 use super::apply::Done;
 use super::observe::Seen;
@@ -287,22 +288,34 @@ fn volumes(world: &World, slice: &ValidVdcSlice) -> Statement {
         let text = format!("StorageClass {class} does not encrypt");
         return say(VOLUMES_ENCRYPTED, State::False, reason::PROVIDER_MISSING, text);
     }
+    let keys = match slice.keys {
+        KeyProvider::Embedded => "with keys of this site",
+        KeyProvider::Vault => "with keys in Vault",
+    };
     // What is in the clear is told, whatever class the VDC has by now.
     match world.words.judge_volumes(world, slice.owner.uid.as_str()) {
         Encryption::Plain(text) => say(VOLUMES_ENCRYPTED, State::False, reason::BROKEN, text),
         _ if slice.encrypts == Encrypts::Unseen => {
-            unknown(reason::CONFIGURED, "its driver is not Yunting's, and no probe shows it")
+            let why = format!("its driver is not Yunting's, and no probe shows it: {}", slice.encrypts_how);
+            unknown(reason::CONFIGURED, &why)
+        }
+        // Whoever has no key opens nothing: what is open was opened before.
+        _ if world.ends.keys.of(slice.keys).is_none() => {
+            say(VOLUMES_ENCRYPTED, State::False, reason::PROVIDER_MISSING, missing(slice.keys))
         }
         Encryption::Verified(open, nodes) => {
             let nodes = nodes.into_iter().collect::<Vec<_>>().join(", ");
             let text = format!(
-                "within the last 10 minutes probes wrote into each of the {open} volumes open on {nodes} and found only ciphertext on the disk"
+                "within the last 10 minutes probes wrote into each of the {open} volumes open on {nodes} and found only ciphertext on the disk; they are encrypted {keys}"
             );
             say(VOLUMES_ENCRYPTED, State::True, reason::VERIFIED, text)
         }
-        Encryption::Unproved(why) => unknown(reason::CONFIGURED, &format!("no probe shows it: {why}")),
+        Encryption::Unproved(why) => {
+            unknown(reason::CONFIGURED, &format!("{keys}; no probe shows it: {why}"))
+        }
         Encryption::Nothing => {
-            unknown(reason::NOTHING_OPEN, "no volume is open here that a probe could look at")
+            let why = format!("{keys}; no volume is open here that a probe could look at");
+            unknown(reason::NOTHING_OPEN, &why)
         }
     }
 }

@@ -85,8 +85,8 @@ impl node_server::Node for Node {
     ) -> Result<Response<NodeGetVolumeStatsResponse>, Status> {
         let asked = request.into_inner();
         let volume = given("volume_id", &asked.volume_id)?;
-        given("volume_path", &asked.volume_path)?;
-        let usage = self.0.usage(volume)?;
+        let shown = given("volume_path", &asked.volume_path)?;
+        let usage = self.0.usage(volume, Path::new(shown))?;
         let of = |filled: Filled, unit: Unit| VolumeUsage {
             available: signed(filled.free),
             total: signed(filled.total),
