@@ -81,9 +81,11 @@ pub fn facts() -> Facts {
         pods: Vec::new(),
         node: Node {
             outer: ["lo", "wan"].map(|l| Link::new(l).unwrap()).into(),
+            tunnel: None,
             addresses: BTreeSet::from([NODE]),
         },
         inside: ["192.168.77.0/24", "10.0.0.0/8", "169.254.169.254/32"].map(|n| n.parse().unwrap()).into(),
+        abroad: BTreeSet::new(),
     };
     facts.pods = pods(&facts);
     facts

@@ -60,6 +60,7 @@ fn status(world: &World, report: &SiteReport) -> SiteReportStatus {
         storage_classes,
         gateway_classes,
         custody: world.ends.keys.certificate(),
+        tunnel: world.words.ends(),
         orphaned,
     }
 }
