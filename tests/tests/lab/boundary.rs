@@ -12,6 +12,7 @@ use kube::api::{DeleteParams, ListParams};
 use kube::{Api, Client, ResourceExt};
 use yunting_controller::node::facts::Seen;
 use yunting_controller::node::links::routes;
+use yunting_controller::node::tunnel;
 use yunting_crds::conditions::find;
 use yunting_crds::{SliceRecord, VirtualDataCenter, labels};
 use yunting_lab::site::parts::{self, NODE_CONTROLLER};
@@ -253,6 +254,7 @@ async fn facts(world: &World, site: &Site) -> anyhow::Result<Facts> {
     let links = run(&netns(world, site), routes)?;
     let outer = parts::OUTER_LINKS.map(Link::new).into_iter().collect::<Result<BTreeSet<_>, _>>()?;
     let inside = parts::inside().iter().map(|n| n.parse()).collect::<Result<_, _>>()?;
+    let abroad = parts::abroad(site).iter().map(|n| n.parse()).collect::<Result<_, _>>()?;
     let node = site.node();
     let site = Seen {
         node: &node,
@@ -261,6 +263,8 @@ async fn facts(world: &World, site: &Site) -> anyhow::Result<Facts> {
         nodes: &nodes,
         outer: &outer,
         inside: &inside,
+        abroad: &abroad,
+        tunnel: tunnel::link(),
         platform: &parts::platform().map(str::to_owned).into(),
         attached: &|_, _| None,
         routes: &links,

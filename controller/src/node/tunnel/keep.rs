@@ -23,6 +23,8 @@ pub(super) async fn keep(
     mut heard: mpsc::Receiver<Heard>,
 ) -> anyhow::Result<()> {
     let mut wanted = tunnel.wanted.subscribe();
+    // What was wanted before counts, too.
+    wanted.mark_changed();
     let mut tick = interval(LOOK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut turn = 0_u32;
