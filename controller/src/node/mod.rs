@@ -107,10 +107,13 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
 
 /// The tunnel to other sites, where this node has an end of it.
 async fn cross(options: &Options, world: &World, writer: &Writer, context: &Context) -> anyhow::Result<()> {
-    let Some(own) = &options.tunnel else { return std::future::pending().await };
+    let report = prober::report(world).key;
+    let Some(own) = &options.tunnel else {
+        tunnel::withdraw(&report, writer).await;
+        return std::future::pending().await;
+    };
     let pods = if own.pods.is_empty() { world.own_pods() } else { own.pods.iter().copied().collect() };
     let (tunnel, parts) = tunnel::Tunnel::open(own, pods, world.abroad.clone(), context.clone()).await?;
-    let report = prober::report(world).key;
     tokio::select! {
         ended = tunnel.clone().run(parts) => ended,
         ended = peers(world, &tunnel) => ended,

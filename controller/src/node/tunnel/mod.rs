@@ -31,7 +31,7 @@ use yunting_plan::vdc::cidr::Network;
 
 use super::volume::replica::tls::{self, Machine};
 use crate::context::Context;
-pub(super) use report::tell;
+pub(super) use report::{tell, withdraw};
 
 /// Name of the link.
 pub const LINK: &str = "yunting0";

@@ -53,6 +53,19 @@ pub(in crate::node) async fn tell(
     }
 }
 
+/// Takes back what a process before this one said: the node has no end of the tunnel any more.
+pub(in crate::node) async fn withdraw(report: &Key, writer: &Writer) {
+    let mut tick = interval(BEAT);
+    loop {
+        tick.tick().await;
+        match writer.status(MANAGER, report, None, &json!({})).await {
+            Ok(_) => return,
+            // The prober makes the report.
+            Err(error) => tracing::info!(error = chain(&error), "that there is no tunnel was not told yet"),
+        }
+    }
+}
+
 fn count(peers: &[TunnelPeer], context: &Context) {
     use TunnelState::{Clear, Down, Encrypted, Unproved};
     for (state, label) in [(Encrypted, "encrypted"), (Clear, "clear"), (Unproved, "unproved"), (Down, "down")]
