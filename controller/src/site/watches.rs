@@ -82,7 +82,9 @@ pub(super) fn watch_nodes(at_site: &Starter<'_>, w: &Wakers, records: &Cache<Sli
             records.select(|r| r.spec.hall.as_ref().is_some_and(which))
         };
         if new.replicas {
-            halls(&|h| !h.replicas.is_empty()).iter().for_each(|r| w.about(&r.name_any()));
+            for record in halls(&|h| !h.replicas.is_empty()) {
+                w.about(&record.name_any());
+            }
         }
         if new.end {
             w.report();

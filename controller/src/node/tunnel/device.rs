@@ -129,8 +129,8 @@ impl Probes {
         if header[0] != 0x45 || header[9] != EXPERIMENT {
             return false;
         }
-        let [.., a, b, c, d, e, f, g, h] = *header;
-        let (from, to) = (Ipv4Addr::new(a, b, c, d), Ipv4Addr::new(e, f, g, h));
+        let [.., source, target] = header.as_chunks::<4>().0 else { return false };
+        let (from, to) = (Ipv4Addr::from(*source), Ipv4Addr::from(*target));
         match *kind {
             ASK if to == self.own => drop(self.out.try_send(probe(self.own, from, ANSWER, marker))),
             ANSWER if to == self.own => {

@@ -130,3 +130,26 @@ fn without_a_tunnel_calls_are_refused_and_it_is_said_why() {
     waits.elsewhere[0].pods[0].ready = false;
     assert_eq!(say(&waits, Tunnel::Stands).unwrap().reason, reason::IN_PROGRESS);
 }
+
+#[test]
+fn policies_open_for_pods_elsewhere_by_address() {
+    let policy = |spec: &HallSliceSpec, component: &str| {
+        let all = hall_objects(&check(spec), &valid(&slice()), &facts());
+        let own = |o: &&Object| {
+            o.key.kind.kind == "NetworkPolicy"
+                && o.body["metadata"]["labels"]["yunting.io/component"] == component
+        };
+        all.iter().find(own).unwrap().body["spec"].clone()
+    };
+    let out = policy(&standby(), "approval");
+    assert_eq!(out["egress"][0]["to"][1]["ipBlock"]["cidr"], "10.11.0.7/32");
+    assert_eq!(out["egress"][0]["ports"][0]["port"], 5432);
+    let mut home = bozhou();
+    home.elsewhere = standby().elsewhere;
+    home.elsewhere[0].pods = vec![pod("approval", "10.11.0.3", true), pod("portal", "10.11.0.2", true)];
+    let within = policy(&home, "db");
+    assert_eq!(within["ingress"][0]["from"][1]["ipBlock"]["cidr"], "10.11.0.3/32");
+    assert_eq!(within["ingress"][0]["from"].as_array().unwrap().len(), 2);
+    // What is not exported opens for nobody elsewhere.
+    assert!(!policy(&home, "approval").to_string().contains("ipBlock"));
+}
