@@ -101,9 +101,9 @@ pub fn site_of_two(home: bool) -> Facts {
     let there = |pod: &Pod| match pod.address.octets() {
         [a, _, c, d] => Ipv4Addr::new(a, other, c, d).to_string(),
     };
-    for i in 0..facts.halls.len() {
-        let mut spec = hall_slice(HALLS[i], &facts.vdcs[i], &db);
-        let of = facts.pods.iter().filter(|p| p.hall_uid.as_deref() == Some(HALLS[i]));
+    for ((hall, vdc), uid) in facts.halls.iter_mut().zip(&facts.vdcs).zip(HALLS) {
+        let mut spec = hall_slice(uid, vdc, &db);
+        let of = facts.pods.iter().filter(|p| p.hall_uid.as_deref() == Some(uid));
         let pods: Vec<Value> = of
             .filter(|p| p.component.as_deref() == Some(if home { "approval" } else { "db" }))
             .map(|p| json!({"component": p.component, "address": there(p), "ready": true}))
@@ -112,7 +112,7 @@ pub fn site_of_two(home: bool) -> Facts {
             json!({"node": "n-1", "address": end_address(!home), "networks": [format!("10.{other}.0.0/16")]});
         let elsewhere = json!([{"site": SITES[usize::from(home)], "ends": [end], "pods": pods}]);
         spec.elsewhere = serde_json::from_value(elsewhere).unwrap();
-        facts.halls[i] = ValidHallSlice::check(&spec, &facts.vdcs[i]).unwrap();
+        *hall = ValidHallSlice::check(&spec, vdc).unwrap();
     }
     facts
 }

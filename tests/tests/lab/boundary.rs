@@ -218,7 +218,9 @@ fn differing(world: &World, site: &Site) -> anyhow::Result<(Vec<String>, usize)>
         let pairs: Vec<_> = targets.iter().flat_map(|(to, a)| PORTS.map(|port| (to, *a, port))).collect();
         let pairs: Vec<_> = pairs.into_iter().filter(|(to, ..)| decided(from.party, **to)).collect();
         let wanted = pairs.iter().map(|(to, a, port)| {
-            (SocketAddr::new(IpAddr::V4(*a), *port), matrix.may(from.party, **to, *port))
+            // The other site's node lets nothing of its own out to pods of this one, whatever this one would take.
+            let kept = matches!((from.party, **to), (Party::Other(_), Party::Pod(_)));
+            (SocketAddr::new(IpAddr::V4(*a), *port), !kept && matrix.may(from.party, **to, *port))
         });
         let wanted: Vec<_> = wanted.collect();
         let seen = ways(&from.netns, &wanted, passes)?;

@@ -36,9 +36,11 @@ pub fn called(world: &World) -> anyhow::Result<()> {
     ensure!(!answers(&other, target)?, "what is not declared crosses");
     // The other end is gone: nothing passes, and it is told.
     world.lab(&["stop", HOME, NODE_CONTROLLER])?;
+    let since = std::time::Instant::now();
     let closed = (|| {
         ensure!(!answers(&caller, target)?, "a call passes without a tunnel");
         world.runtime.block_on(says_vdc(world, "TransportEncrypted", "False", "TunnelMissing"))?;
+        println!("told after {:?}", since.elapsed());
         world.runtime.block_on(says_hall(world, "CallsConnected", "False", "TunnelMissing"))
     })();
     world.lab(&["start", HOME, NODE_CONTROLLER])?;
@@ -51,7 +53,7 @@ pub fn called(world: &World) -> anyhow::Result<()> {
 /// The VDC and its hall, once they are ready; the namespace at its sites.
 async fn made(world: &World) -> anyhow::Result<String> {
     let bureau = world.bureau(BUREAU).await?;
-    let quota = json!({"cpu": "600m", "memory": "600Mi", "pods": 16, "storage": "1Gi"});
+    let quota = json!({"cpu": "600m", "memory": "900Mi", "pods": 16, "storage": "1Gi"});
     world.vdc_of(&bureau, VDC, &[HOME, AWAY], quota).await?;
     let vdc = world.vdc_ready(&bureau, VDC).await?;
     let image = world.images.get("hall").cloned().unwrap_or_default();

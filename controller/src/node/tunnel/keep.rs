@@ -49,7 +49,7 @@ pub(super) async fn keep(
 
 fn lead(tunnel: &Tunnel, device: &Device) {
     for network in &tunnel.own.abroad {
-        if let Err(error) = routes::put(device.number, network) {
+        if let Err(error) = routes::put(device.number, *network) {
             tracing::warn!(%network, %error, "a network of another site does not lead into the tunnel");
         }
     }

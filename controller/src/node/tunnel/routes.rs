@@ -13,7 +13,7 @@ use yunting_plan::vdc::cidr::Network;
 use crate::node::gate::netlink::ask;
 
 /// Leads a network into a link, in the place of whatever leads there with the same preference.
-pub(super) fn put(link: u32, network: &Network) -> io::Result<()> {
+pub(super) fn put(link: u32, network: Network) -> io::Result<()> {
     let mut route = RouteMessage::default();
     route.header.address_family = AddressFamily::Inet;
     route.header.destination_prefix_length = network.prefix();
