@@ -69,8 +69,11 @@ impl Child {
         object.body["kind"] = kind.kind.into();
         let label = |name: &str| object.labels().get(name).cloned();
         let place = object.namespace().unwrap_or_else(|| object.name_any());
-        let vdc_uid = label(labels::VDC_UID).filter(|uid| is_site_namespace_of(&place, uid));
-        let hall_uid = label(labels::HALL_UID);
+        // Kubernetes' own endpoints carry the labels of their Service.
+        let ours = kind.kind != "EndpointSlice"
+            || label(labels::ENDPOINTS_KEPT_BY).as_deref() == Some(labels::MANAGER);
+        let vdc_uid = label(labels::VDC_UID).filter(|uid| ours && is_site_namespace_of(&place, uid));
+        let hall_uid = label(labels::HALL_UID).filter(|_| ours);
         Self {
             key: Key { kind: kind.clone(), namespace: object.namespace(), name: object.name_any() },
             uid: object.uid().unwrap_or_default(),

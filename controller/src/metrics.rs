@@ -40,6 +40,8 @@ pub struct Metrics {
     /// When the newest point at the other site was begun, of the volume that is furthest behind, in seconds since 1970; 0
     /// where there is none.
     pub oldest_point: IntGauge,
+    /// Nodes of other sites that this one has to do with, by how the tunnel to them stands.
+    pub tunnel_peers: IntGaugeVec,
     /// Bytes of points that were sent.
     pub replicated: IntCounter,
 }
@@ -107,6 +109,10 @@ impl Metrics {
                 "yunting_replication_oldest_point_timestamp_seconds",
                 "When the newest replicated point was begun, of the volume that is furthest behind",
             )?,
+            tunnel_peers: IntGaugeVec::new(
+                Opts::new("yunting_tunnel_peers", "Nodes of other sites by how the tunnel to them stands"),
+                &["state"],
+            )?,
             replicated: IntCounter::new("yunting_replication_bytes_total", "Bytes of points that were sent")?,
         };
         metrics.register()?;
@@ -129,6 +135,7 @@ impl Metrics {
         self.registry.register(Box::new(self.gate_state.clone()))?;
         self.registry.register(Box::new(self.gate_tested.clone()))?;
         self.registry.register(Box::new(self.oldest_point.clone()))?;
+        self.registry.register(Box::new(self.tunnel_peers.clone()))?;
         self.registry.register(Box::new(self.replicated.clone()))
     }
 

@@ -4,8 +4,9 @@ use std::net::{SocketAddr, SocketAddrV4};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use yunting_controller::node;
+use yunting_controller::node::tunnel;
 use yunting_controller::node::volume::replica::{self, tls::Machine};
 use yunting_plan::boundary::Link;
 use yunting_plan::vdc::cidr::Network;
@@ -25,6 +26,22 @@ pub struct NodeArguments {
     /// A network inside the cloud that no declared egress reaches into: pods, services and nodes of every site.
     #[arg(long = "inside", required = true)]
     inside: Vec<Network>,
+    /// A network of another site's pods. Nothing comes from there or goes there but through the tunnel, whatever slices say.
+    #[arg(long = "abroad")]
+    abroad: Vec<Network>,
+    /// Address of this node for the tunnel to other sites, `<IPv4 address>:<port>`: WireGuard over UDP, the exchange of keys over
+    /// TCP. Without it nothing crosses sites from here. Needs CAP_NET_RAW besides, to see that what leaves is ciphertext.
+    #[arg(long, requires_all = ["abroad", "machine_cert", "machine_key", "machine_ca"])]
+    tunnel: Option<SocketAddrV4>,
+    /// Where nodes of other sites reach that address, if it is not the same.
+    #[arg(long, requires = "tunnel")]
+    tunnel_address: Option<SocketAddrV4>,
+    /// A network of this node's pods, as other sites are told. Without it what the Node says.
+    #[arg(long, requires = "tunnel")]
+    tunnel_pods: Vec<Network>,
+    /// Who encrypts: this process (`userspace`), on every kernel; `kernel` is not built yet.
+    #[arg(long, requires = "tunnel", default_value = "userspace")]
+    tunnel_wireguard: WireGuard,
     /// A namespace of the platform, whose pods belong to no VDC.
     #[arg(long = "platform", default_values = ["kube-system", "yunting-gateway", "yunting-system"])]
     platform: Vec<String>,
@@ -71,11 +88,33 @@ pub struct NodeArguments {
     listen: SocketAddr,
 }
 
+/// Who encrypts.
+#[derive(Clone, Copy, ValueEnum)]
+enum WireGuard {
+    Userspace,
+    Kernel,
+}
+
+impl From<WireGuard> for tunnel::WireGuard {
+    fn from(who: WireGuard) -> Self {
+        match who {
+            WireGuard::Userspace => Self::Userspace,
+            WireGuard::Kernel => Self::Kernel,
+        }
+    }
+}
+
 impl NodeArguments {
     /// As the library takes them.
     pub fn options(self) -> node::Options {
         let machine = self.machine_cert.zip(self.machine_key).zip(self.machine_ca);
         let machine = machine.map(|((certificate, key), authority)| Machine { certificate, key, authority });
+        let (tunnel_at, pods, wireguard) =
+            (self.tunnel_address, self.tunnel_pods, self.tunnel_wireguard.into());
+        let tunnel = self.tunnel.zip(machine.clone()).map(|(listen, machine)| {
+            let address = tunnel_at.unwrap_or(listen);
+            tunnel::Options { machine, listen, address, pods, wireguard }
+        });
         let bytes_per_second = self.replica_rate;
         let replicas = self.replicas.zip(machine);
         let address = self.replica_address;
@@ -90,6 +129,8 @@ impl NodeArguments {
             kubeconfig: self.kubeconfig,
             outer: self.outer,
             inside: self.inside,
+            abroad: self.abroad,
+            tunnel,
             platform: self.platform,
             beyond: self.beyond,
             socket: self.socket,

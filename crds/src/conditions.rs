@@ -35,6 +35,8 @@ pub const PLACED: &str = "Placed";
 pub const REACHABLE: &str = "Reachable";
 /// Each of a hall's volumes has a replica at another site that could be activated, within the objective.
 pub const REPLICATED: &str = "Replicated";
+/// Components of a hall that are called at another site answer there, through the tunnel between the sites.
+pub const CALLS_CONNECTED: &str = "CallsConnected";
 /// The loss of the active site loses nothing.
 pub const PROTECTED: &str = "Protected";
 /// A site's beat is fresh.
@@ -60,6 +62,8 @@ pub mod reason {
     pub const CONFIGURED: &str = "Configured";
     /// At this site there is nothing that could be probed now. Only slices say it.
     pub const NOTHING_OPEN: &str = "NothingOpen";
+    /// Nothing of it crosses the border of a site, so there is nothing to encrypt.
+    pub const NOTHING_CROSSES: &str = "NothingCrosses";
     /// A probe showed that it does not hold.
     pub const BROKEN: &str = "Broken";
     /// Nothing at the site enforces it.
@@ -94,6 +98,8 @@ pub mod reason {
     pub const VOLUME_GONE: &str = "VolumeGone";
     /// No key is given, or it does not open.
     pub const KEY_REFUSED: &str = "KeyRefused";
+    /// There is no tunnel between two sites, and nothing crosses without one.
+    pub const TUNNEL_MISSING: &str = "TunnelMissing";
     /// One site only was asked for.
     pub const SINGLE_SITE: &str = "SingleSite";
     /// The object is being removed.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::common::{self, Desired, SliceSource};
 use crate::hall::{AvailabilityClass, Component, HallRole, Portal};
 use crate::hall_volume::{HallVolume, ReplicaState, WantedCopies, WantedReplica};
+use crate::tunnel::{Elsewhere, HallPod};
 
 /// What one site has to run of one hall.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,6 +72,12 @@ pub struct HallSliceSpec {
     #[schemars(length(max = 8))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub copies: Vec<WantedCopies>,
+    /// The hall at other sites, where one of its components is called over the border of a site: what is called there, and who
+    /// calls from there. Only a component that keeps data is called so, and only where the hall is active at all its sites.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub elsewhere: Vec<Elsewhere>,
 }
 
 /// The VDC that a hall runs in.
@@ -117,7 +124,7 @@ pub struct HallSliceStatus {
     /// Generation of the slice the status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`, `Reachable`, `Gone`.
+    /// `Ready`, `Reachable`, `CallsConnected`, `Gone`.
     #[serde(default)]
     #[schemars(schema_with = "common::conditions")]
     pub conditions: Vec<Condition>,
@@ -145,6 +152,12 @@ pub struct HallSliceStatus {
     #[schemars(length(max = 512))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub copies: Vec<ReplicaState>,
+    /// Pods here that other sites have to know: of components that are called from there, and of those that call. Absent: the
+    /// site cannot say, and nothing follows from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub pods: Option<Vec<HallPod>>,
 }
 
 /// What stands of a component.

@@ -2,6 +2,9 @@
 
 /// Standard label: what made the object. Its value is [`MANAGER`].
 pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// Label of Kubernetes by which an EndpointSlice says who keeps it; ours say [`MANAGER`]. Kubernetes' own take over the labels of
+/// their Service, so that [`MANAGED_BY`] says nothing of them.
+pub const ENDPOINTS_KEPT_BY: &str = "endpointslice.kubernetes.io/managed-by";
 /// Value of [`MANAGED_BY`].
 pub const MANAGER: &str = "yunting";
 /// Bureau that owns the object.

@@ -21,6 +21,7 @@ pub mod resources;
 pub mod site;
 pub mod slice_record;
 pub mod template;
+pub mod tunnel;
 pub mod validate;
 pub mod vdc;
 pub mod vdc_slice;

@@ -6,6 +6,7 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use crate::common;
+use crate::tunnel::TunnelReport;
 
 /// What a node's controller has seen.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +52,9 @@ pub struct NodeReportStatus {
     /// volumes says nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub volumes: Option<VolumesReport>,
+    /// The node's end of the tunnel to other sites. Absent: it has none, and nothing crosses sites from here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tunnel: Option<TunnelReport>,
 }
 
 /// What a node has for replicas.

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::common::{self, Quota};
+use crate::tunnel::TunnelEnd;
 
 /// One physical data centre: one Kubernetes cluster with its own control plane, nodes, network and storage.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -372,6 +373,11 @@ pub struct SiteReportStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub custody: Option<String>,
+    /// The site's ends of the tunnel to other sites: nodes that spoke of theirs lately.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub tunnel: Vec<TunnelEnd>,
     /// Records at the site that have no slice at the hub: nothing is done to them until somebody decides.
     #[serde(default)]
     #[schemars(length(max = 256), inner(length(max = 253)))]

@@ -125,6 +125,11 @@ pub fn echoes(to: SocketAddr) -> bool {
     TcpStream::connect_timeout(&to, DROPPED).is_ok_and(|stream| comes_back(&stream))
 }
 
+/// Whether somebody accepts a connection.
+pub fn accepts(to: SocketAddr) -> bool {
+    TcpStream::connect_timeout(&to, DROPPED).is_ok()
+}
+
 /// Whether packets pass both ways: somebody answers, or a refusal comes back.
 pub fn passes(to: SocketAddr) -> bool {
     match TcpStream::connect_timeout(&to, DROPPED) {

@@ -40,6 +40,9 @@ pub struct Facts {
     /// Networks inside the cloud: nodes, API servers, pods and services of all sites, the metadata address. No declared
     /// egress reaches into them.
     pub inside: BTreeSet<Network>,
+    /// Networks of other sites' pods, as this node is told by whoever runs it. Nothing comes from there or goes there but
+    /// through the tunnel, and no slice makes them more.
+    pub abroad: BTreeSet<Network>,
 }
 
 /// What the pods of a platform namespace are for.
@@ -83,6 +86,8 @@ pub struct Pod {
 pub struct Node {
     /// Links that do not lead to pods: loopback, the way out, tunnels. Every other link is a pod's or unknown.
     pub outer: BTreeSet<Link>,
+    /// The link that leads to the nodes of other sites, if it has one. It is none of `outer`.
+    pub tunnel: Option<Link>,
     /// Its addresses, from which its kubelet probes.
     pub addresses: BTreeSet<Ipv4Addr>,
 }

@@ -7,6 +7,7 @@ pub mod check;
 pub mod config;
 pub mod disruption;
 pub mod door;
+pub mod elsewhere;
 pub mod network;
 pub mod replica;
 pub mod route;
@@ -41,6 +42,10 @@ pub struct ValidHallSlice {
     pub portal: Option<ValidPortal>,
     /// Its components.
     pub components: Vec<ValidComponent>,
+    /// It is active at all sites of its VDC, so that a component may be called from where it does not run.
+    pub everywhere: bool,
+    /// The hall at other sites, as far as what is said of it is believed.
+    pub elsewhere: Vec<elsewhere::Abroad>,
 }
 
 /// How clients reach a hall.
@@ -176,6 +181,7 @@ pub fn hall_objects(hall: &ValidHallSlice, vdc: &ValidVdcSlice, site: &SiteFacts
     all.extend(each(&|c| vec![config::service_account(hall, c)]));
     all.extend(each(&|c| config::files(hall, c).into_iter().collect()));
     all.extend(each(&|c| service::services(hall, c)));
+    all.extend(each(&|c| elsewhere::endpoints(hall, c).into_iter().collect()));
     all.extend(each(&|c| disruption::budget(hall, c).into_iter().collect()));
     all.extend(each(&|c| vec![workload::workload(hall, c, vdc, site)]));
     all.extend(each(&|c| disruption::autoscaler(hall, c).into_iter().collect()));

@@ -9,6 +9,7 @@
 pub mod boundary;
 pub mod certificate;
 pub mod demand;
+pub mod elsewhere;
 pub mod gate;
 pub mod hall;
 pub mod news;
@@ -21,6 +22,7 @@ pub mod replication;
 pub mod scope;
 pub mod slices;
 pub mod summary;
+pub mod tunnel;
 pub mod vault;
 pub mod vdc;
 pub mod volume_key;

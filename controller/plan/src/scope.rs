@@ -19,7 +19,7 @@ pub struct Scope {
 /// Kinds that tenants' isolation rests on and that a hall never writes; the VDC alone does.
 const VDC_ONLY: [&str; 4] = ["Namespace", "ResourceQuota", "LimitRange", "RoleBinding"];
 /// Everything that is ever written into a VDC.
-const KNOWN: [&str; 14] = [
+const KNOWN: [&str; 15] = [
     "Namespace",
     "NetworkPolicy",
     "ResourceQuota",
@@ -29,6 +29,7 @@ const KNOWN: [&str; 14] = [
     "ConfigMap",
     "Secret",
     "Service",
+    "EndpointSlice",
     "Deployment",
     "StatefulSet",
     "PodDisruptionBudget",

@@ -170,6 +170,8 @@ pub fn hall_slice(hall: &HallInput<'_>, site: SiteRole) -> Option<HallSliceSpec>
         // What stands says what is to be replicated: [`crate::replicas::fill`].
         replicas: Vec::new(),
         copies: Vec::new(),
+        // What stands says this, too: [`crate::elsewhere::fill`].
+        elsewhere: Vec::new(),
     })
 }
 

@@ -76,8 +76,9 @@ pub fn verdict(slice: &SliceView<'_>, type_: &str, generation: i64) -> Verdict {
 /// Sums verdicts up: the worst counts, `False` before `Unknown` before `True`; its reason and every site of that
 /// state with its message are named. A site at which there is nothing to probe says nothing for or against the others.
 pub fn sum(type_: &'static str, verdicts: &[Verdict]) -> Statement {
-    let (looked, nothing): (Vec<&Verdict>, Vec<&Verdict>) =
-        verdicts.iter().partition(|v| v.reason != reason::NOTHING_OPEN);
+    let (looked, nothing): (Vec<&Verdict>, Vec<&Verdict>) = verdicts
+        .iter()
+        .partition(|v| v.reason != reason::NOTHING_OPEN && v.reason != reason::NOTHING_CROSSES);
     let verdicts = if looked.is_empty() { nothing } else { looked };
     let rank = |v: &&&Verdict| match v.state {
         State::False => 0,
@@ -104,6 +105,8 @@ pub fn known(text: &str) -> &'static str {
         reason::IN_PROGRESS,
         reason::VERIFIED,
         reason::CONFIGURED,
+        reason::NOTHING_CROSSES,
+        reason::TUNNEL_MISSING,
         reason::BROKEN,
         reason::PROVIDER_MISSING,
         reason::SITE_SILENT,

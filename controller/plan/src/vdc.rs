@@ -15,6 +15,7 @@ pub mod quota;
 pub mod storage;
 #[cfg(test)]
 pub(crate) mod tests;
+pub mod transport;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::ResourceExt;
 use yunting_crds::common::Quota;
 use yunting_crds::conditions::{QUOTA_ENFORCED, READY, State, find, reason, state_of};
+use yunting_crds::tunnel::TunnelEnd;
 use yunting_crds::{Bureau, Hall, Site, SiteReport, VdcTemplate, VirtualDataCenter, labels, names};
 
 use super::world::{GATHER, GATHER_SUMS, Wakers, cluster, key, tag};
@@ -77,6 +78,9 @@ impl<T: PartialEq> Seen<T> {
         seen.insert(name.to_owned(), now).map_or(Before::Unknown, Before::Other)
     }
 }
+
+/// What others go by of a site's report: its custody key, and its ends of the tunnel.
+pub(super) type SeenReport = (Option<String>, Vec<TunnelEnd>);
 
 /// Generation of a site, whether it works, and how much there is: nodes that come change neither of the others.
 type Offer = (Option<i64>, bool, Quota);
@@ -156,17 +160,13 @@ pub(super) fn site_touched(
     }
 }
 
-/// A site has another key that keys of volumes are sealed for: what is sent there names it.
-pub(super) fn report_touched(
-    w: &Wakers,
-    halls: &Late<Hall>,
-    seen: &Seen<Option<String>>,
-    report: &SiteReport,
-) {
+/// A site has another key that keys of volumes are sealed for, or other ends of the tunnel: what other sites are told names
+/// both.
+pub(super) fn report_touched(w: &Wakers, halls: &Late<Hall>, seen: &Seen<SeenReport>, report: &SiteReport) {
     let site = &report.spec.site;
     w.sites.wake(cluster(site));
-    let custody = report.status.as_ref().and_then(|s| s.custody.clone());
-    if !matches!(seen.before(site, custody), Before::Same) {
+    let now = report.status.as_ref().map(|s| (s.custody.clone(), s.tunnel.clone())).unwrap_or_default();
+    if !matches!(seen.before(site, now), Before::Same) {
         halls_at(w, halls, site);
     }
 }

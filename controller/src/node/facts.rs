@@ -33,6 +33,10 @@ pub struct Seen<'a> {
     pub outer: &'a BTreeSet<Link>,
     /// Networks inside the cloud, besides nodes and their pods.
     pub inside: &'a BTreeSet<Network>,
+    /// Networks of all other sites' pods.
+    pub abroad: &'a BTreeSet<Network>,
+    /// The link that leads there.
+    pub tunnel: Option<Link>,
     /// Namespaces of the platform.
     pub platform: &'a BTreeSet<String>,
     /// What the CNI plugin handed over of a pod with this uid.
@@ -57,12 +61,14 @@ impl Seen<'_> {
         let own = self.nodes.iter().find(|n| n.name_any() == self.node);
         let node = Node {
             outer: self.outer.clone(),
+            tunnel: self.tunnel.clone(),
             addresses: own.into_iter().flat_map(|n| addresses(n)).collect(),
         };
         Facts {
             halls,
             platform: self.platform.clone(),
             pods: self.pods.iter().filter_map(|p| self.pod(p)).collect(),
+            abroad: self.abroad.clone(),
             inside: inside.chain(self.nodes.iter().flat_map(|n| pod_networks(n))).collect(),
             node,
             vdcs,
@@ -110,7 +116,7 @@ fn addresses(node: &KubeNode) -> Vec<Ipv4Addr> {
     all.filter_map(|a| a.address.parse().ok()).collect()
 }
 
-fn pod_networks(node: &KubeNode) -> Vec<Network> {
+pub(super) fn pod_networks(node: &KubeNode) -> Vec<Network> {
     let spec = node.spec.as_ref();
     let all = spec.into_iter().flat_map(|s| s.pod_cidrs.iter().flatten().chain(s.pod_cidr.iter()));
     all.filter_map(|c| c.parse().ok()).collect()

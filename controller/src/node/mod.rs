@@ -3,7 +3,8 @@
 //! `links` knows which pod has which address on which link, by the CNI plugin ([`cni`], served by `server`) or by the
 //! node's routes; `facts` turns what is seen into what the plan decides upon; `kernel` brings the plan's table into the
 //! kernel and sees that it stays there. `prober` looks from inside pods whether that holds. `gate` holds the links of
-//! protected pods closed, from their birth (`server`) or from when they are seen (`protect`). It
+//! protected pods closed, from their birth (`server`) or from when they are seen (`protect`). `tunnel` leads to the nodes of other
+//! sites, `machines` is how nodes reach each other to say who they are. It
 //! writes nothing to an API server but its own `NodeReport` and the `VolumeKey`s of its volumes, which [`volume`] serves.
 //!
 //! A restart opens no hole: the table stays in the kernel, and the new process replaces it whole, in one transaction,
@@ -14,16 +15,19 @@ pub mod facts;
 pub mod gate;
 mod kernel;
 pub mod links;
+mod machines;
 mod probe;
 mod prober;
 mod protect;
 mod server;
+pub mod tunnel;
 pub mod volume;
 mod world;
 
 use std::net::{SocketAddr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use kube::Client;
@@ -39,6 +43,9 @@ use crate::watchdog;
 use crate::writer::Writer;
 use world::World;
 
+/// Time for which changes of peers are gathered.
+const GATHER: Duration = Duration::from_millis(200);
+
 /// How a node's controller is started.
 pub struct Options {
     /// Name of the Node.
@@ -49,6 +56,10 @@ pub struct Options {
     pub outer: Vec<Link>,
     /// Networks inside the cloud that no declared egress reaches into, besides the addresses of nodes.
     pub inside: Vec<Network>,
+    /// Networks of all other sites' pods: only the tunnel leads there.
+    pub abroad: Vec<Network>,
+    /// The node's end of the tunnel to other sites; without it nothing crosses sites from here.
+    pub tunnel: Option<tunnel::Options>,
     /// Namespaces of the platform.
     pub platform: Vec<String>,
     /// Ends besides pods and nodes that a VDC's pods must not reach unless it declares them: they are tried.
@@ -87,9 +98,38 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         () = prober::keep(&world, &beyond, &writer, &context) => Ok(()),
         ended = kernel::keep(&world, &readiness) => ended,
         ended = server::serve(world.clone(), &options.socket) => ended,
+        ended = cross(&options, &world, &writer, &context) => ended,
         ended = volumes(&options, &world, &own.client, &writer, &context, &stop) => ended,
         served = serve => served?.with_context(|| format!("cannot serve on {listen}")),
         () = stop.cancelled() => Ok(()),
+    }
+}
+
+/// The tunnel to other sites, where this node has an end of it.
+async fn cross(options: &Options, world: &World, writer: &Writer, context: &Context) -> anyhow::Result<()> {
+    let report = prober::report(world).key;
+    let Some(own) = &options.tunnel else {
+        tunnel::withdraw(&report, writer).await;
+        return std::future::pending().await;
+    };
+    let pods = if own.pods.is_empty() { world.own_pods() } else { own.pods.iter().copied().collect() };
+    let (tunnel, parts) = tunnel::Tunnel::open(own, pods, world.abroad.clone(), context.clone()).await?;
+    tokio::select! {
+        ended = tunnel.clone().run(parts) => ended,
+        ended = peers(world, &tunnel) => ended,
+        () = tunnel::tell(&tunnel, own, &report, writer, context) => Ok(()),
+    }
+}
+
+/// Has the tunnel know who is a peer, by what slices say.
+async fn peers(world: &World, tunnel: &tunnel::Tunnel) -> anyhow::Result<()> {
+    let mut changes = world.changes.follow();
+    loop {
+        changes.borrow_and_update();
+        tunnel.want_of(&world.facts().halls);
+        changes.changed().await.context("nobody watches any more")?;
+        // Many things change together.
+        tokio::time::sleep(GATHER).await;
     }
 }
 

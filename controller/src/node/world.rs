@@ -16,7 +16,7 @@ use yunting_plan::boundary::{Facts, Link};
 use yunting_plan::vdc::cidr::Network;
 
 use super::Options;
-use super::facts::Seen;
+use super::facts::{Seen, pod_networks};
 use super::gate::{self, Gates};
 use super::links::{Links, routes};
 use crate::cache::{Cache, Cached};
@@ -28,6 +28,10 @@ pub(super) struct World {
     pub(super) node: String,
     pub(super) outer: BTreeSet<Link>,
     pub(super) inside: BTreeSet<Network>,
+    /// Networks of all other sites' pods.
+    pub(super) abroad: BTreeSet<Network>,
+    /// The node has an end of the tunnel.
+    pub(super) tunnel: bool,
     pub(super) platform: BTreeSet<String>,
     /// The site's copies of its slices.
     pub(super) records: Cache<SliceRecord>,
@@ -113,11 +117,18 @@ impl World {
             nodes: &self.nodes.all(),
             outer: &self.outer,
             inside: &self.inside,
+            abroad: &self.abroad,
+            tunnel: self.tunnel.then(super::tunnel::link).flatten(),
             platform: &self.platform,
             attached: &|pod, uid| self.links.of(pod, uid),
             routes: &routes(),
         };
         seen.facts()
+    }
+
+    /// Networks of this node's pods, as the Node says.
+    pub(super) fn own_pods(&self) -> BTreeSet<Network> {
+        self.nodes.get_cluster(&self.node).iter().flat_map(|n| pod_networks(n)).collect()
     }
 
     /// Starts the watches and waits until they have shown everything once.
@@ -139,6 +150,8 @@ impl World {
             node: options.node.clone(),
             outer: options.outer.iter().cloned().collect(),
             inside: options.inside.iter().copied().collect(),
+            abroad: options.abroad.iter().copied().collect(),
+            tunnel: options.tunnel.is_some(),
             platform: options.platform.iter().cloned().collect(),
             records: watches.all(),
             pods: watches.all(),

@@ -8,7 +8,7 @@ use k8s_openapi::api::admissionregistration::v1::{
 use kube::runtime::watcher;
 use kube::{Api, Client, ResourceExt};
 use tokio_util::sync::CancellationToken;
-use yunting_crds::{HallSlice, NodeReport, SliceRecord, VdcSlice, VolumeKey};
+use yunting_crds::{HallSlice, HallSliceSpec, NodeReport, SliceRecord, VdcSlice, VolumeKey};
 
 use super::isolation::Words;
 use super::report::canary::Canary;
@@ -77,9 +77,23 @@ pub(super) fn watch_nodes(at_site: &Starter<'_>, w: &Wakers, records: &Cache<Sli
     let words = Arc::new(Words::default());
     let (heard, context, w, records) = (words.clone(), at_site.context.clone(), w.clone(), records.clone());
     let _: Cache<NodeReport> = at_site.cluster(move |r: &NodeReport| {
-        if heard.seen(r, &context, &w) {
-            let keeps = |r: &SliceRecord| r.spec.hall.as_ref().is_some_and(|h| !h.replicas.is_empty());
-            records.select(keeps).iter().for_each(|r| w.about(&r.name_any()));
+        let new = heard.seen(r, &context, &w);
+        let halls = |which: &dyn Fn(&HallSliceSpec) -> bool| {
+            records.select(|r| r.spec.hall.as_ref().is_some_and(which))
+        };
+        if new.replicas {
+            for record in halls(&|h| !h.replicas.is_empty()) {
+                w.about(&record.name_any());
+            }
+        }
+        if new.end {
+            w.report();
+        }
+        if new.end || new.tunnel {
+            for record in halls(&|h| !h.elsewhere.is_empty()) {
+                w.about(&record.name_any());
+                record.spec.hall.iter().for_each(|h| w.vdc(&h.vdc.uid));
+            }
         }
     });
     words

@@ -11,6 +11,7 @@ use k8s_openapi::api::core::v1::{
     ConfigMap, LimitRange, Namespace, Node, PersistentVolumeClaim, Pod, ResourceQuota, Secret, Service,
     ServiceAccount,
 };
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::RoleBinding;
@@ -192,6 +193,7 @@ fn kinds(serves_routes: bool) -> Vec<(ApiKind, Watched)> {
         (api_kind::<ConfigMap>(), Watched::Ours),
         (api_kind::<Secret>(), Watched::Ours),
         (api_kind::<Service>(), Watched::Counted),
+        (api_kind::<EndpointSlice>(), Watched::Ours),
         (api_kind::<Deployment>(), Watched::Ours),
         (api_kind::<StatefulSet>(), Watched::Ours),
         (api_kind::<PersistentVolumeClaim>(), Watched::Counted),

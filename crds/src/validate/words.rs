@@ -19,6 +19,11 @@ pub(super) const PATTERNS: &[(&str, &str)] = &[
     ),
     (r"^[0-9]{1,3}(\.[0-9]{1,3}){3}/[0-9]{1,2}$", "write an IPv4 network, for example 203.0.113.0/24"),
     (
+        r"^[0-9]{1,3}(\.[0-9]{1,3}){3}:[0-9]{1,5}$",
+        "write an IPv4 address and a port, for example 10.130.2.1:51820",
+    ),
+    (r"^[0-9]{1,3}(\.[0-9]{1,3}){3}$", "write an IPv4 address, for example 10.12.0.7"),
+    (
         r"^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\.)+[a-z]([-a-z0-9]{0,61}[a-z0-9])?$",
         "write a full host name in lower case, for example guoyang.hall.bozhou.example",
     ),

@@ -43,14 +43,15 @@ fn ensure_site(lab: &Lab, site: &Site) -> Result<()> {
     inside(&own, &doing, "sysctl", &forwarding).map(drop)
 }
 
-/// The site's routes: the default one, without which service addresses go nowhere, and the other sites' pods.
+/// The site's routes: the default one, without which service addresses go nowhere, and the other sites' pods, in the clear and less
+/// preferred than a tunnel's: only the nodes' boundary keeps packets from them.
 fn routes(lab: &Lab, site: &Site) -> Result<()> {
     let (own, doing) = (lab.site_netns(site), format!("set the routes of {}", site.name));
     let gateway = WAN_GATEWAY.to_string();
     ip(&own, &doing, &["route", "replace", "default", "via", &gateway, "dev", "eth0"])?;
     for other in lab.sites.iter().filter(|other| other.index != site.index) {
         let via = other.address().to_string();
-        ip(&own, &doing, &["route", "replace", &other.pods(), "via", &via, "dev", "eth0"])?;
+        ip(&own, &doing, &["route", "replace", &other.pods(), "via", &via, "dev", "eth0", "metric", "1000"])?;
     }
     Ok(())
 }

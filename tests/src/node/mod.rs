@@ -6,6 +6,7 @@
 // What is done in a namespace is done in a world, whose end takes the namespace away.
 #![allow(clippy::unused_self)]
 
+pub mod across;
 pub mod flood;
 pub mod pins;
 pub mod process;

@@ -266,7 +266,7 @@ fn facts(pods: u8) -> Facts {
         probes: [].into(),
         names: [].into(),
     };
-    let node = PlanNode { outer: [].into(), addresses: [NODE].into() };
+    let node = PlanNode { outer: [].into(), tunnel: None, addresses: [NODE].into() };
     Facts { pods: (0..pods).map(pod).collect(), node, ..Facts::default() }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use serde_json::{Value, json};
+use yunting_controller::node::tunnel;
 use yunting_crds::hall_slice::HallSliceSpec;
 use yunting_crds::vdc_slice::VdcSliceSpec;
 use yunting_plan::boundary::{Facts, Link, Node, Pod};
@@ -46,7 +47,8 @@ fn vdc(uid: &str) -> ValidVdcSlice {
     ValidVdcSlice::try_from(&spec).unwrap()
 }
 
-fn hall(uid: &str, vdc: &ValidVdcSlice) -> ValidHallSlice {
+/// A hall's slice; `db` says what its database is besides.
+fn hall_slice(uid: &str, vdc: &ValidVdcSlice, db: &Value) -> HallSliceSpec {
     let component = |name: &str, zone: &str, port: u16, calls: &[&str]| -> Value {
         let calls: Vec<Value> = calls.iter().map(|c| json!({"component": c})).collect();
         json!({"role": "Active", "component": {
@@ -55,7 +57,14 @@ fn hall(uid: &str, vdc: &ValidVdcSlice) -> ValidHallSlice {
             "probes": {"ready": {"tcp": "Open"}}, "calls": calls,
         }})
     };
-    let spec: HallSliceSpec = serde_json::from_value(json!({
+    let mut database = component("db", "Data", 5432, &[]);
+    for (field, value) in db.as_object().into_iter().flatten() {
+        match field.as_str() {
+            "role" => database["role"] = value.clone(),
+            field => database["component"][field] = value.clone(),
+        }
+    }
+    serde_json::from_value(json!({
         "term": 1, "source": {"bureau": "government-affairs", "name": "guoyang", "uid": uid, "generation": 1},
         "vdc": {"name": "service-hall", "uid": vdc.owner.uid.as_str()},
         "desired": "Present", "role": "Active", "displayName": "涡阳厅", "availabilityClass": "Platinum",
@@ -63,11 +72,59 @@ fn hall(uid: &str, vdc: &ValidVdcSlice) -> ValidHallSlice {
         "components": [
             component("portal", "Portal", 8080, &["approval"]),
             component("approval", "Approval", 8080, &["db"]),
-            component("db", "Data", 5432, &[]),
+            database,
         ],
     }))
-    .unwrap();
-    ValidHallSlice::check(&spec, vdc).unwrap()
+    .unwrap()
+}
+
+fn hall(uid: &str, vdc: &ValidVdcSlice) -> ValidHallSlice {
+    ValidHallSlice::check(&hall_slice(uid, vdc, &json!({})), vdc).unwrap()
+}
+
+/// One of two sites of the same halls, whose databases run at the first: what its boundary knows, with the tunnel to the other.
+pub fn site_of_two(home: bool) -> Facts {
+    let mut facts = facts();
+    let (own, other) = if home { (11, 12) } else { (12, 11) };
+    // Fewer pods: each is a namespace. A stranger's and the second VDC's are among them.
+    let kept = [0, 1, 2, 3, 5, 7, 8, 12, 15];
+    let mut all = facts.pods.clone().into_iter().enumerate().filter(|(i, _)| kept.contains(i));
+    facts.pods = all.by_ref().map(|(_, pod)| pod).collect();
+    for (number, pod) in (0_u8..).zip(&mut facts.pods) {
+        pod.address = Ipv4Addr::new(10, own, 0, number + 1);
+        pod.link = Some(Link::new(&format!("veth{number}")).unwrap());
+    }
+    facts.node.outer.insert(Link::new(BETWEEN).unwrap());
+    facts.node.tunnel = tunnel::link();
+    facts.abroad = [format!("10.{other}.0.0/16").parse().unwrap()].into();
+    let db = json!({"kind": "Stateful", "role": if home { "Active" } else { "Standby" }});
+    let there = |pod: &Pod| match pod.address.octets() {
+        [a, _, c, d] => Ipv4Addr::new(a, other, c, d).to_string(),
+    };
+    for ((hall, vdc), uid) in facts.halls.iter_mut().zip(&facts.vdcs).zip(HALLS) {
+        let mut spec = hall_slice(uid, vdc, &db);
+        let of = facts.pods.iter().filter(|p| p.hall_uid.as_deref() == Some(uid));
+        let pods: Vec<Value> = of
+            .filter(|p| p.component.as_deref() == Some(if home { "approval" } else { "db" }))
+            .map(|p| json!({"component": p.component, "address": there(p), "ready": true}))
+            .collect();
+        let end =
+            json!({"node": "n-1", "address": end_address(!home), "networks": [format!("10.{other}.0.0/16")]});
+        let elsewhere = json!([{"site": SITES[usize::from(home)], "ends": [end], "pods": pods}]);
+        spec.elsewhere = serde_json::from_value(elsewhere).unwrap();
+        *hall = ValidHallSlice::check(&spec, vdc).unwrap();
+    }
+    facts
+}
+
+/// Names of the two sites; the first has the databases.
+pub const SITES: [&str; 2] = ["qiaocheng", "guoyang"];
+/// The link between their nodes.
+pub const BETWEEN: &str = "between";
+
+/// Where a site's end of the tunnel is.
+pub fn end_address(home: bool) -> String {
+    format!("192.168.90.{}:51820", if home { 1 } else { 2 })
 }
 
 /// Everything the boundary knows.
@@ -81,9 +138,11 @@ pub fn facts() -> Facts {
         pods: Vec::new(),
         node: Node {
             outer: ["lo", "wan"].map(|l| Link::new(l).unwrap()).into(),
+            tunnel: None,
             addresses: BTreeSet::from([NODE]),
         },
         inside: ["192.168.77.0/24", "10.0.0.0/8", "169.254.169.254/32"].map(|n| n.parse().unwrap()).into(),
+        abroad: BTreeSet::new(),
     };
     facts.pods = pods(&facts);
     facts

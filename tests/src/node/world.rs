@@ -173,7 +173,7 @@ impl Drop for World {
 }
 
 fn echo(mut stream: TcpStream) {
-    let mut bytes = [0; 64];
+    let mut bytes = vec![0; 64 * 1024];
     while let Ok(n @ 1..) = stream.read(&mut bytes) {
         if stream.write_all(&bytes[..n]).is_err() {
             return;

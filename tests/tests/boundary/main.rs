@@ -8,3 +8,4 @@ mod matrix;
 mod object;
 mod protected;
 mod streams;
+mod tunnel;

@@ -12,6 +12,7 @@ use kube::api::{DeleteParams, ListParams};
 use kube::{Api, Client, ResourceExt};
 use yunting_controller::node::facts::Seen;
 use yunting_controller::node::links::routes;
+use yunting_controller::node::tunnel;
 use yunting_crds::conditions::find;
 use yunting_crds::{SliceRecord, VirtualDataCenter, labels};
 use yunting_lab::site::parts::{self, NODE_CONTROLLER};
@@ -230,7 +231,9 @@ fn differing(world: &World, site: &Site) -> anyhow::Result<(Vec<String>, usize)>
         let pairs: Vec<_> = targets.iter().flat_map(|(to, a)| PORTS.map(|port| (to, *a, port))).collect();
         let pairs: Vec<_> = pairs.into_iter().filter(|(to, ..)| decided(from.party, **to)).collect();
         let wanted = pairs.iter().map(|(to, a, port)| {
-            (SocketAddr::new(IpAddr::V4(*a), *port), matrix.may(from.party, **to, *port))
+            // The other site's node lets nothing of its own out to pods of this one, whatever this one would take.
+            let kept = matches!((from.party, **to), (Party::Other(_), Party::Pod(_)));
+            (SocketAddr::new(IpAddr::V4(*a), *port), !kept && matrix.may(from.party, **to, *port))
         });
         let wanted: Vec<_> = wanted.collect();
         let seen = ways(&from.netns, &wanted, passes)?;
@@ -266,6 +269,7 @@ async fn facts(world: &World, site: &Site) -> anyhow::Result<Facts> {
     let links = run(&netns(world, site), routes)?;
     let outer = parts::OUTER_LINKS.map(Link::new).into_iter().collect::<Result<BTreeSet<_>, _>>()?;
     let inside = parts::inside().iter().map(|n| n.parse()).collect::<Result<_, _>>()?;
+    let abroad = parts::abroad(site).iter().map(|n| n.parse()).collect::<Result<_, _>>()?;
     let node = site.node();
     let site = Seen {
         node: &node,
@@ -274,6 +278,8 @@ async fn facts(world: &World, site: &Site) -> anyhow::Result<Facts> {
         nodes: &nodes,
         outer: &outer,
         inside: &inside,
+        abroad: &abroad,
+        tunnel: tunnel::link(),
         platform: &parts::platform().map(str::to_owned).into(),
         attached: &|_, _| None,
         routes: &links,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -25,7 +26,9 @@ use yunting_lab::stock::Stock;
 
 /// Time for anything that starts pods on these small sites.
 pub const PATIENCE: Duration = Duration::from_mins(4);
-const NAME: &str = "suite";
+/// Name of the lab; another one beside it has another.
+static NAME: LazyLock<String> =
+    LazyLock::new(|| std::env::var("YUNTING_LAB_NAME").unwrap_or_else(|_| "suite".to_owned()));
 
 /// The lab of the suite.
 pub struct World {
@@ -48,7 +51,7 @@ impl World {
         if !program.is_file() {
             bail!("{} is not built; run `cargo build --workspace` first", program.display());
         }
-        let lab = Lab::new(NAME, 3)?;
+        let lab = Lab::new(&NAME, 3)?;
         run(&program, &["up"])?;
         let images = Stock::read(&lab)?.variables();
         let hub = runtime.block_on(yunting_lab::client::hub(&lab, &lab.sites[0]))?;
@@ -66,7 +69,7 @@ impl World {
     /// A token for a person.
     pub fn token(&self, user: &str, group: &str) -> anyhow::Result<String> {
         let out = Command::new(&self.program)
-            .args(["--name", NAME, "token", "--user", user, "--group", group])
+            .args(["--name", NAME.as_str(), "token", "--user", user, "--group", group])
             .output()?;
         if !out.status.success() {
             bail!("no token: {}", String::from_utf8_lossy(&out.stderr));
@@ -239,7 +242,7 @@ impl World {
 }
 
 fn run(program: &PathBuf, words: &[&str]) -> anyhow::Result<()> {
-    let status = Command::new(program).arg("--name").arg(NAME).args(words).status()?;
+    let status = Command::new(program).arg("--name").arg(NAME.as_str()).args(words).status()?;
     if !status.success() {
         bail!("yunting-lab {} ended with {status}", words.join(" "));
     }
@@ -249,7 +252,7 @@ fn run(program: &PathBuf, words: &[&str]) -> anyhow::Result<()> {
 /// The last test: what `down` leaves is a fault.
 pub fn down(world: &World) -> anyhow::Result<()> {
     world.lab(&["down"])?;
-    let left = yunting_lab::hygiene::leftovers(NAME);
+    let left = yunting_lab::hygiene::leftovers(&NAME);
     if left.is_empty() { Ok(()) } else { bail!("down left behind:\n{}", left.join("\n")) }
 }
 

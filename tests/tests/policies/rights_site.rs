@@ -43,6 +43,7 @@ fn site_controller() -> Identity {
             "delete apps/replicasets app",
             "create /pods yunting-canary",
             "patch gateway.networking.k8s.io/httproutes app",
+            "patch discovery.k8s.io/endpointslices app",
             "patch yunting.io/slicerecords",
             "watch admissionregistration.k8s.io/validatingadmissionpolicies",
             "update coordination.k8s.io/leases yunting-system",

@@ -22,6 +22,14 @@ pub enum Class {
         /// The component.
         component: ComponentName,
     },
+    /// A component of a hall at another site. It may do less than the same one here: call what is exported, and nothing
+    /// else.
+    Abroad {
+        /// Uid of the hall.
+        hall: Uid,
+        /// The component.
+        component: ComponentName,
+    },
     /// Whatever runs in the `Direct` namespaces of a VDC.
     Direct {
         /// Uid of the VDC.
@@ -91,11 +99,16 @@ impl<'a> Classes<'a> {
                 |c: &ValidComponent| Class::Component { hall: hall.uid.clone(), component: c.name.clone() };
             hall.components.iter().map(class).collect::<Vec<_>>()
         });
+        let abroad = facts.halls.iter().filter(|h| !h.elsewhere.is_empty()).flat_map(|hall| {
+            let class =
+                |c: &ValidComponent| Class::Abroad { hall: hall.uid.clone(), component: c.name.clone() };
+            hall.components.iter().map(class).collect::<Vec<_>>()
+        });
         Self {
             platform: &facts.platform,
             namespaces: namespaces.collect(),
             halls: facts.halls.iter().map(|h| (h.uid.as_str(), h)).collect(),
-            ids: ids(direct.chain(components).collect()),
+            ids: ids(direct.chain(components).chain(abroad).collect()),
         }
     }
 
@@ -152,6 +165,7 @@ fn ids(classes: BTreeSet<Class>) -> BTreeMap<Class, ClassId> {
 fn hash(class: &Class) -> u32 {
     let text = match class {
         Class::Component { hall, component } => format!("component/{}/{component}", hall.as_str()),
+        Class::Abroad { hall, component } => format!("abroad/{}/{component}", hall.as_str()),
         Class::Direct { vdc } => format!("direct/{}", vdc.as_str()),
     };
     let [a, b, c, d, ..]: [u8; 32] = Sha256::digest(text.as_bytes()).into();

@@ -3,10 +3,11 @@
 
 use std::net::Ipv4Addr;
 
-use yunting_crds::hall::Zone;
+use yunting_crds::hall::{ComponentKind, Zone};
 
 use super::class::{Classes, Seen};
 use super::{Facts, Platform, Pod};
+use crate::hall::{ValidComponent, ValidHallSlice};
 use crate::vdc::ValidVdcSlice;
 use crate::vdc::cidr::Network;
 
@@ -17,6 +18,8 @@ pub enum Party<'a> {
     Pod(&'a Pod),
     /// This node itself.
     Node,
+    /// What has this address at another site, through the tunnel.
+    Abroad(Ipv4Addr),
     /// Whatever has this address and is neither.
     Other(Ipv4Addr),
 }
@@ -46,6 +49,17 @@ impl<'a> Matrix<'a> {
             (Party::Pod(a), Party::Pod(b)) => between(of(a), of(b), port) || names(of(a), b, of(b), port),
             // Another node's pods are judged there.
             (Party::Pod(a), Party::Node) => a.link.is_none() || matches!(of(a), Seen::Platform(_)),
+            // What is another site's comes and goes through the tunnel, whatever else is declared.
+            (Party::Pod(_), Party::Other(address)) if self.is_abroad(address) => false,
+            (Party::Other(address), Party::Pod(_)) if self.is_abroad(address) => false,
+            (Party::Other(address), Party::Node) | (Party::Node, Party::Other(address)) => {
+                !self.is_abroad(address)
+            }
+            (Party::Pod(a), Party::Abroad(address)) => self.calls_abroad(of(a), address, port),
+            (Party::Abroad(address), Party::Pod(b)) => {
+                b.link.is_some() && self.called_from(address, of(b), port)
+            }
+            (Party::Abroad(_), _) | (_, Party::Abroad(_)) => false,
             (Party::Pod(a), Party::Other(address)) => outwards(facts, of(a), address, port),
             (Party::Node, Party::Pod(b)) => {
                 let door = |n: &Ipv4Addr| through_the_door(of(b), *n, port);
@@ -54,8 +68,62 @@ impl<'a> Matrix<'a> {
             (Party::Other(address), Party::Pod(b)) => {
                 matches!(of(b), Seen::Platform(_)) || through_the_door(of(b), address, port)
             }
-            (Party::Node | Party::Other(_), Party::Node | Party::Other(_)) => true,
+            (Party::Node, Party::Node) | (Party::Other(_), Party::Other(_)) => true,
         }
+    }
+
+    fn is_abroad(&self, address: Ipv4Addr) -> bool {
+        self.facts.abroad.iter().any(|n| n.contains(&Network::host(address)))
+    }
+
+    /// Which component of which hall is at an address of another site: the only one that is said to be.
+    fn at(&self, address: Ipv4Addr) -> Option<(&'a ValidHallSlice, &'a ValidComponent)> {
+        let here =
+            self.facts.pods.iter().any(|p| p.address == address && self.classes.of(p) != Seen::Unknown);
+        if here || !self.is_abroad(address) {
+            return None;
+        }
+        let pods = |hall: &'a ValidHallSlice| {
+            let all = hall.elsewhere.iter().flat_map(|e| &e.pods).filter(|p| p.address == address);
+            all.filter_map(move |p| Some((hall, hall.components.get(p.component)?))).collect::<Vec<_>>()
+        };
+        let mut claims = self.facts.halls.iter().flat_map(pods);
+        claims.next().filter(|_| claims.next().is_none())
+    }
+
+    /// Out: a component that runs here calls one that keeps data and does not.
+    fn calls_abroad(&self, from: Seen<'_>, to: Ipv4Addr, port: u16) -> bool {
+        let (Seen::Component(_, hall, asks), Some((other, called))) = (from, self.at(to)) else {
+            return false;
+        };
+        asks.active && !called.active && self.crosses(hall, asks, other, called, port)
+    }
+
+    /// In: the same, seen from the other end.
+    fn called_from(&self, from: Ipv4Addr, to: Seen<'_>, port: u16) -> bool {
+        let (Some((hall, asks)), Seen::Component(_, other, called)) = (self.at(from), to) else {
+            return false;
+        };
+        called.active && self.crosses(hall, asks, other, called, port)
+    }
+
+    fn crosses(
+        &self,
+        hall: &ValidHallSlice,
+        asks: &ValidComponent,
+        other: &ValidHallSlice,
+        called: &ValidComponent,
+        port: u16,
+    ) -> bool {
+        let declared =
+            asks.spec.calls.iter().any(|call| call.component.as_deref() == Some(called.name.as_str()));
+        hall.uid == other.uid
+            && hall.everywhere
+            && declared
+            && asks.spec.kind == ComponentKind::Stateless
+            && called.spec.kind == ComponentKind::Stateful
+            && called.spec.ports.iter().any(|p| p.port == port)
+            && self.facts.node.tunnel.is_some()
     }
 }
 

@@ -15,8 +15,10 @@ use super::table::Table;
 pub const TABLE: &str = "inet yunting";
 
 /// The sets, each with the type of its elements.
-const SETS: [(&str, &str); 13] = [
+const SETS: [(&str, &str); 15] = [
     ("outer", "set outer { type ifname; }"),
+    ("tunnel", "set tunnel { type ifname; }"),
+    ("abroad", "set abroad { type ipv4_addr; flags interval; }"),
     ("local", "set local { type ifname . ipv4_addr; }"),
     ("here", "set here { type ipv4_addr; }"),
     ("class", "map class { type ipv4_addr : classid; }"),
@@ -39,16 +41,43 @@ const CHAINS: &str = "
         type filter hook forward priority -10; policy accept;
         iifname @outer oifname @outer accept
         meta nfproto != ipv4 counter drop
+        iifname @tunnel goto crossing
+        oifname @tunnel goto crossing
         iifname != @outer iifname . ip saddr != @local counter drop
         iifname @outer ip saddr @here counter drop
+        iifname @outer ip saddr @abroad counter drop
+        oifname @outer ip daddr @abroad counter drop
         oifname != @outer oifname . ip daddr != @local counter drop
         meta priority set 0:0
         ct direction original goto asks
         ct direction reply goto answers
         counter drop
     }
+    chain crossing {
+        iifname @tunnel ip saddr != @abroad counter drop
+        oifname @tunnel ip daddr != @abroad counter drop
+        iifname != @tunnel iifname . ip saddr != @local counter drop
+        oifname != @tunnel oifname . ip daddr != @local counter drop
+        meta priority set 0:0
+        ct direction original goto crossing_asks
+        ct direction reply goto crossing_answers
+        counter drop
+    }
+    chain crossing_asks {
+        meta l4proto icmp ct state related accept
+        meta priority set ip saddr map @class
+        meta l4proto tcp meta priority . ip daddr . tcp dport @calls goto pass
+        counter drop
+    }
+    chain crossing_answers {
+        meta l4proto icmp ct state related accept
+        meta priority set ip daddr map @class
+        meta l4proto tcp meta priority . ip saddr . tcp sport @calls goto pass
+        counter drop
+    }
     chain input {
         type filter hook input priority -10; policy accept;
+        iifname @outer ip saddr @abroad counter drop
         iifname @outer accept
         meta nfproto != ipv4 counter drop
         iifname . ip saddr != @local counter drop
@@ -59,6 +88,7 @@ const CHAINS: &str = "
     }
     chain output {
         type filter hook output priority -10; policy accept;
+        oifname @outer ip daddr @abroad counter drop
         oifname @outer accept
         meta nfproto != ipv4 counter drop
         oifname . ip daddr != @local counter drop
@@ -170,6 +200,8 @@ fn elements(table: &Table) -> Vec<(&'static str, BTreeSet<String>)> {
     }
     let of = |name: &str| match name {
         "outer" => each(&table.outer, |l| format!("\"{l}\"")),
+        "tunnel" => each(&table.tunnel, |l| format!("\"{l}\"")),
+        "abroad" => plain(&table.abroad),
         "local" => each(&table.local, |(l, a)| format!("\"{l}\" . {a}")),
         "here" => each(&table.local, |(_, a)| a.to_string()),
         "class" => each(&table.class, |(a, id)| format!("{a} : {id}")),

@@ -16,9 +16,13 @@ use crate::vdc::cidr::Network;
 pub struct Table {
     /// Links that lead to no pod.
     pub outer: BTreeSet<Link>,
+    /// The link that leads to other sites, if there is one.
+    pub tunnel: BTreeSet<Link>,
+    /// Networks of other sites' pods: their packets pass by that link and by no other.
+    pub abroad: BTreeSet<Network>,
     /// Pods of this node: link and address. What comes from a link with another address is forged.
     pub local: BTreeSet<(Link, Ipv4Addr)>,
-    /// Class of each VDC's pod at the site.
+    /// Class of each VDC's pod at the site, and of those of other sites that may call here.
     pub class: BTreeMap<Ipv4Addr, ClassId>,
     /// Pods of the platform.
     pub platform: BTreeSet<Ipv4Addr>,
@@ -49,6 +53,8 @@ impl Table {
         let mut table = Self {
             outer: facts.node.outer.clone(),
             inside: widest(facts.inside.iter().copied()),
+            tunnel: facts.node.tunnel.iter().cloned().collect(),
+            abroad: widest(facts.abroad.iter().copied()),
             ..Self::default()
         };
         let gateways: BTreeSet<Network> = seen
@@ -59,6 +65,9 @@ impl Table {
         for (pod, seen) in &seen {
             table.pod(&classes, pod, *seen, &gateways);
             table.own(pod, *seen, &facts.node.addresses);
+        }
+        for (address, (hall, c)) in abroad(facts) {
+            table.pod_abroad(&classes, address, hall, c);
         }
         for vdc in &facts.vdcs {
             table.outside_of_vdc(&classes, vdc);
@@ -107,12 +116,40 @@ impl Table {
                 let ports = || c.spec.ports.iter().map(|p| p.port);
                 self.calls
                     .extend(callers.iter().flat_map(|id| ports().map(move |port| (*id, pod.address, port))));
+                if hall.exports(c) {
+                    let from = hall.callers(c).filter_map(|o| classes.id(&class_abroad(hall, o)));
+                    self.calls.extend(from.flat_map(|id| ports().map(move |port| (id, pod.address, port))));
+                }
                 if vdc.portal && c.spec.zone == Zone::Portal {
                     let from = widest(vdc.gateway_networks.iter().chain(gateways).copied());
                     self.entry
                         .extend(from.iter().flat_map(|n| ports().map(move |port| (*n, pod.address, port))));
                 }
             }
+        }
+    }
+
+    /// A pod of another site: it may call what its component calls here and other sites may; what runs there alone is called by
+    /// who calls it here.
+    fn pod_abroad(
+        &mut self,
+        classes: &Classes<'_>,
+        address: Ipv4Addr,
+        hall: &ValidHallSlice,
+        c: &ValidComponent,
+    ) {
+        // What is known here is not believed to be elsewhere.
+        if self.class.contains_key(&address) || self.platform.contains(&address) {
+            return;
+        }
+        let calls = || c.calls.iter().filter_map(|i| hall.components.get(*i));
+        if !c.stateful() && calls().any(|o| hall.exports(o)) {
+            self.class.extend(classes.id(&class_abroad(hall, c)).map(|id| (address, id)));
+        }
+        if hall.imports(c) {
+            let from = hall.callers(c).filter(|o| o.active).filter_map(|o| classes.id(&class(hall, o)));
+            let ports = || c.spec.ports.iter().map(|p| p.port);
+            self.calls.extend(from.flat_map(|id| ports().map(move |port| (id, address, port))));
         }
     }
 
@@ -151,6 +188,29 @@ impl Table {
 
 fn class(hall: &ValidHallSlice, c: &ValidComponent) -> Class {
     Class::Component { hall: hall.uid.clone(), component: c.name.clone() }
+}
+
+fn class_abroad(hall: &ValidHallSlice, c: &ValidComponent) -> Class {
+    Class::Abroad { hall: hall.uid.clone(), component: c.name.clone() }
+}
+
+/// Pods of other sites by address. One that two halls or components claim is nobody's, and so is one outside the networks that
+/// this node was told of.
+fn abroad(facts: &Facts) -> BTreeMap<Ipv4Addr, (&ValidHallSlice, &ValidComponent)> {
+    let mut all: BTreeMap<Ipv4Addr, Vec<(&ValidHallSlice, &ValidComponent)>> = BTreeMap::new();
+    for hall in &facts.halls {
+        for pod in hall.elsewhere.iter().flat_map(|e| &e.pods) {
+            let within = facts.abroad.iter().any(|n| n.contains(&Network::host(pod.address)));
+            if let Some(c) = hall.components.get(pod.component).filter(|_| within) {
+                all.entry(pod.address).or_default().push((hall, c));
+            }
+        }
+    }
+    let one = |(address, claims): (Ipv4Addr, Vec<_>)| match claims.as_slice() {
+        [one] => Some((address, *one)),
+        _ => None,
+    };
+    all.into_iter().filter_map(one).collect()
 }
 
 /// Each address once. Of two pods with one address the one that has it on a link of this node is there; where that does

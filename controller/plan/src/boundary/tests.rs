@@ -10,6 +10,7 @@ use super::*;
 use crate::hall::tests::bozhou;
 use crate::vdc::Uid;
 use crate::vdc::tests::{slice, valid};
+use yunting_crds::tunnel::{Elsewhere, HallPod, TunnelEnd};
 
 const OTHER: &str = "2b4e28ba-2fa1-11d2-883f-0016d3cca427";
 const OTHER_HALL: &str = "8d444840-9dc0-11d1-b245-5ffdce74fad2";
@@ -39,12 +40,129 @@ fn facts() -> Facts {
         pods: Vec::new(),
         node: Node {
             outer: ["lo", "wan"].map(|l| Link::new(l).unwrap()).into(),
+            tunnel: Some(Link::new("yunting0").unwrap()),
             addresses: BTreeSet::from([Ipv4Addr::new(192, 168, 77, 1)]),
         },
         inside: ["192.168.77.0/24", "10.0.0.0/8", "169.254.169.254/32"].map(network).into(),
+        abroad: ["10.12.0.0/16"].map(network).into(),
     };
     facts.pods = pods(&facts);
     facts
+}
+
+/// Addresses of another site: of the first hall's portal, approval and database there, one that both halls claim, one that nobody
+/// does, and one outside the networks that this node was told of.
+const ABROAD: [Ipv4Addr; 6] = [
+    Ipv4Addr::new(10, 12, 0, 1),
+    Ipv4Addr::new(10, 12, 0, 2),
+    Ipv4Addr::new(10, 12, 0, 3),
+    Ipv4Addr::new(10, 12, 0, 4),
+    Ipv4Addr::new(10, 12, 0, 5),
+    Ipv4Addr::new(10, 13, 0, 1),
+];
+
+/// The same with the halls at another site, too; `home`: where the databases run.
+fn across(home: bool) -> Facts {
+    let mut facts = facts();
+    for (i, hall) in facts.halls.iter_mut().enumerate() {
+        hall.components[2].active = home;
+        let mut pods: Vec<HallPod> = Vec::new();
+        let mut pod = |component: &str, address: Ipv4Addr| {
+            pods.push(HallPod { component: component.to_owned(), address: address.to_string(), ready: true });
+        };
+        if i == 0 {
+            ["portal", "approval", "db"].into_iter().zip(ABROAD).for_each(|(c, a)| pod(c, a));
+            pod("db", ABROAD[5]);
+        }
+        pod("approval", ABROAD[3]);
+        let networks = ["10.12.0.0/16", "10.13.0.0/16"].map(str::to_owned).to_vec();
+        let end = TunnelEnd { node: "g-1".to_owned(), address: "192.168.77.2:51820".to_owned(), networks };
+        let said = [Elsewhere { site: "guoyang".to_owned(), ends: vec![end], pods }];
+        hall.elsewhere = crate::hall::elsewhere::read(&said, &hall.components);
+    }
+    facts
+}
+
+#[test]
+fn what_is_exported_is_called_from_elsewhere_and_nothing_else() {
+    let facts = across(true);
+    let (table, matrix) = (Table::of(&facts), Matrix::new(&facts));
+    let db = |uid: &str| {
+        facts.pods.iter().find(|p| {
+            p.component.as_deref() == Some("db") && p.hall_uid.as_deref() == Some(uid) && p.link.is_some()
+        })
+    };
+    let own = db(facts.halls[0].uid.as_str()).unwrap();
+    let mut open = Vec::new();
+    for from in ABROAD {
+        for pod in facts.pods.iter().filter(|p| p.link.is_some()) {
+            for port in PORTS {
+                let (from, to) = (Party::Abroad(from), Party::Pod(pod));
+                assert_eq!(
+                    judge(&table, from, to, port),
+                    matrix.may(from, to, port),
+                    "{from:?} {to:?} {port}"
+                );
+                if matrix.may(from, to, port) {
+                    open.push((from, pod.name.clone(), port));
+                }
+            }
+        }
+    }
+    assert!(matrix.may(Party::Abroad(ABROAD[1]), Party::Pod(own), 5432));
+    assert!(
+        open.iter()
+            .all(|(from, _, port)| matches!(from, Party::Abroad(a) if *a == ABROAD[1]) && *port == 5432),
+        "{open:?}"
+    );
+    // Outwards nothing: what is called runs here.
+    assert!(table.calls.iter().all(|(_, a, _)| !ABROAD.contains(a)), "{:?}", table.calls);
+}
+
+#[test]
+fn what_runs_elsewhere_is_called_by_who_declares_it() {
+    let facts = across(false);
+    let (table, matrix) = (Table::of(&facts), Matrix::new(&facts));
+    let mut open = Vec::new();
+    for pod in facts.pods.iter().filter(|p| p.link.is_some()) {
+        for to in ABROAD {
+            for port in PORTS {
+                let (from, to) = (Party::Pod(pod), Party::Abroad(to));
+                assert_eq!(
+                    judge(&table, from, to, port),
+                    matrix.may(from, to, port),
+                    "{from:?} {to:?} {port}"
+                );
+                if matrix.may(from, to, port) {
+                    open.push((pod.component.clone().unwrap_or_default(), to, port));
+                }
+            }
+        }
+    }
+    assert!(!open.is_empty());
+    assert!(
+        open.iter().all(|(c, to, port)| c == "approval"
+            && *port == 5432
+            && matches!(to, Party::Abroad(a) if *a == ABROAD[2])),
+        "{open:?}"
+    );
+    // No tunnel, no way: nothing is sent elsewhere.
+    let mut none = facts.clone();
+    none.node.tunnel = None;
+    assert!(Table::of(&none).tunnel.is_empty());
+    let text = ruleset::whole(&Table::of(&none));
+    assert!(text.contains("oifname @outer ip daddr @abroad counter drop"), "{text}");
+}
+
+#[test]
+fn an_address_that_is_known_here_is_not_believed_to_be_elsewhere() {
+    let mut facts = across(true);
+    let own = facts.pods[0].address;
+    facts.abroad.insert(network("10.11.0.0/16"));
+    facts.halls[0].elsewhere[0].pods[1].address = own;
+    let table = Table::of(&facts);
+    let seen = Classes::new(&facts).of(&facts.pods[0]).class().unwrap();
+    assert_eq!(table.class.get(&own).copied(), Classes::new(&facts).id(&seen));
 }
 
 /// A pod of each component, some in each `Direct` namespace and of the platform, and some that are nobody's.
@@ -91,8 +209,11 @@ fn judge(t: &Table, from: Party<'_>, to: Party<'_>, port: u16) -> bool {
     let end = |p: Party<'_>| match p {
         Party::Pod(pod) => (pod.address, pod.link.clone()),
         Party::Node => (Ipv4Addr::new(192, 168, 77, 1), None),
-        Party::Other(address) => (address, None),
+        Party::Other(address) | Party::Abroad(address) => (address, None),
     };
+    let is_abroad = |a: Ipv4Addr| t.abroad.iter().any(|n| n.contains(&Network::host(a)));
+    // Of what goes through the tunnel one end is abroad; nothing else is.
+    let crossing = |p: Party<'_>| matches!(p, Party::Abroad(_));
     let ((source, source_link), (target, target_link)) = (end(from), end(to));
     let on_link = |link: Option<Link>, a| link.is_none_or(|l| t.local.contains(&(l, a)));
     if !on_link(source_link.clone(), source) || !on_link(target_link.clone(), target) {
@@ -100,12 +221,25 @@ fn judge(t: &Table, from: Party<'_>, to: Party<'_>, port: u16) -> bool {
     }
     let entry =
         t.entry.iter().any(|(n, a, p)| n.contains(&Network::host(source)) && *a == target && *p == port);
+    for party in [from, to] {
+        if let Party::Abroad(address) | Party::Other(address) = party
+            && is_abroad(address) != crossing(party)
+        {
+            return false;
+        }
+    }
+    if crossing(from) || crossing(to) {
+        let pods = [from, to].iter().filter(|p| matches!(p, Party::Pod(pod) if pod.link.is_some())).count();
+        let id = t.class.get(&source).copied();
+        return pods == 1 && id.is_some_and(|id| t.calls.contains(&(id, target, port)));
+    }
     match (from, to) {
         (Party::Pod(_), Party::Node) => source_link.is_none() || t.platform.contains(&source),
         (Party::Node, Party::Pod(_)) => {
             target_link.is_none() || t.platform.contains(&target) || t.from_node.contains(&(target, port))
         }
         (Party::Node | Party::Other(_), Party::Node | Party::Other(_)) => true,
+        (Party::Abroad(_), _) | (_, Party::Abroad(_)) => false,
         _ => forwarded(t, source, target, port, entry),
     }
 }
@@ -138,7 +272,8 @@ fn forwarded(t: &Table, source: Ipv4Addr, target: Ipv4Addr, port: u16, entry: bo
 fn parties(facts: &Facts) -> Vec<Party<'_>> {
     let others = ["203.0.113.7", "169.254.7.7", "169.254.169.254", "192.168.77.9", "10.99.0.1", "8.8.8.8"];
     let others = others.map(|a| Party::Other(a.parse().unwrap()));
-    facts.pods.iter().map(Party::Pod).chain([Party::Node]).chain(others).collect()
+    let abroad = ABROAD.iter().flat_map(|a| [Party::Abroad(*a), Party::Other(*a)]);
+    facts.pods.iter().map(Party::Pod).chain([Party::Node]).chain(others).chain(abroad).collect()
 }
 
 /// Whether an end is on this node.
@@ -146,7 +281,7 @@ fn here(party: &Party<'_>) -> bool {
     match party {
         Party::Pod(pod) => pod.link.is_some(),
         Party::Node => true,
-        Party::Other(_) => false,
+        Party::Other(_) | Party::Abroad(_) => false,
     }
 }
 

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use yunting_crds::conditions::reason;
-use yunting_crds::hall::{Component, ComponentKind, HallRole, Probe, Zone};
+use yunting_crds::hall::{AvailabilityClass, Component, ComponentKind, HallRole, Probe, Zone};
 use yunting_crds::hall_slice::{HallSliceSpec, SliceComponent};
 use yunting_crds::names::{ComponentName, HallName, InvalidName, NamespaceName, component_object};
 use yunting_crds::resources::{Amounts, Excess, InvalidQuantity, Kind};
 use yunting_crds::vdc::Access;
 
+use super::elsewhere::read;
 use super::{SecretCopy, ValidComponent, ValidHallSlice, ValidPortal, secret_name};
 use crate::vdc::{InvalidUid, Uid, ValidNamespace, ValidVdcSlice};
 
@@ -122,7 +123,9 @@ impl ValidHallSlice {
         }
         link(&mut components)?;
         let portal = portal(spec, vdc, &components)?;
-        Ok(Self { owner: vdc.owner.clone(), name, uid, portal, components })
+        let everywhere = spec.availability_class == AvailabilityClass::Platinum;
+        let elsewhere = if everywhere { read(&spec.elsewhere, &components) } else { Vec::new() };
+        Ok(Self { owner: vdc.owner.clone(), name, uid, portal, components, everywhere, elsewhere })
     }
 }
 

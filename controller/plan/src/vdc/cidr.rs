@@ -33,6 +33,11 @@ impl Network {
         Self { base: address.to_bits(), prefix: 32 }
     }
 
+    /// Its first address.
+    pub fn base(&self) -> Ipv4Addr {
+        Ipv4Addr::from_bits(self.base)
+    }
+
     /// Length of the prefix.
     pub fn prefix(&self) -> u8 {
         self.prefix

@@ -100,6 +100,7 @@ mod tests {
             gate: None,
             replicas: None,
             volumes: None,
+            tunnel: None,
         }
     }
 

@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use yunting_crds::names::{BUREAU_NAMESPACE_PREFIX, SITE_NAMESPACE_PREFIX, SiteName, SliceKind, slice};
 use yunting_crds::{Bureau, Hall, HallSlice, Site, SiteReport, VdcSlice, VirtualDataCenter};
+use yunting_plan::elsewhere;
 use yunting_plan::replicas::Place;
 use yunting_plan::vdc::drivers;
 
@@ -44,6 +45,17 @@ impl Seen {
     /// Sites as replication between them needs them.
     pub(super) fn places(&self) -> BTreeMap<String, Place<'_>> {
         self.sites.iter().map(|(name, site)| (name.clone(), self.place(name, site))).collect()
+    }
+
+    /// The same as calls between them need them.
+    pub(super) fn known(&self) -> BTreeMap<String, elsewhere::Place<'_>> {
+        let mut all = BTreeMap::new();
+        for (name, seen) in &self.sites {
+            let report = seen.report.as_ref().and_then(|r| r.status.as_ref());
+            let slice = self.slices.get(name).map(AsRef::as_ref);
+            all.insert(name.clone(), elsewhere::Place { slice, ends: report.map(|r| r.tunnel.as_slice()) });
+        }
+        all
     }
 
     fn place<'a>(&'a self, name: &str, seen: &'a SeenSite) -> Place<'a> {

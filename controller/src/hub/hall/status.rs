@@ -1,7 +1,8 @@
 //! What is said of a hall: summed up from its slices, never better than they are.
 
 use yunting_crds::conditions::{
-    PLACED, PROTECTED, REACHABLE, READY, State, Statement, conditions, reason, say, state_of,
+    CALLS_CONNECTED, PLACED, PROTECTED, REACHABLE, READY, State, Statement, conditions, find, reason, say,
+    state_of,
 };
 use yunting_crds::hall::{AvailabilityClass, HallRole, HallSiteStatus};
 use yunting_crds::{HallSlice, HallStatus};
@@ -38,6 +39,7 @@ pub(super) fn status(world: &World, seen: &Seen, judged: &Result<Valid, Statemen
     statements.extend([protected(seen, replicated.as_ref()), ready, placed]);
     statements.extend(replicated);
     statements.extend(reachable(seen));
+    statements.extend(connected(seen));
     finish(world, seen, &statements)
 }
 
@@ -179,6 +181,23 @@ fn reachable(seen: &Seen) -> Option<Statement> {
     let verdicts: Vec<Verdict> =
         serving.map(|(site, slice)| verdict(&view(seen, site, slice), REACHABLE, generation)).collect();
     Some(sum(REACHABLE, &verdicts))
+}
+
+/// Whether what is called over the border of sites answers; nothing of a hall whose sites say nothing of it.
+fn connected(seen: &Seen) -> Option<Statement> {
+    let generation = seen.hall.metadata.generation.unwrap_or_default();
+    let says = |slice: &HallSlice| {
+        let status = slice.status.as_ref();
+        status.is_some_and(|s| find(&s.conditions, CALLS_CONNECTED).is_some())
+            && !slice.spec.elsewhere.is_empty()
+    };
+    let verdicts: Vec<Verdict> = seen
+        .slices
+        .iter()
+        .filter(|(_, slice)| says(slice))
+        .map(|(site, slice)| verdict(&view(seen, site, slice), CALLS_CONNECTED, generation))
+        .collect();
+    (!verdicts.is_empty()).then(|| sum(CALLS_CONNECTED, &verdicts))
 }
 
 fn site_status(seen: &Seen, site: &str, slice: &HallSlice) -> HallSiteStatus {

@@ -12,9 +12,9 @@ use yunting_crds::resources::Amounts;
 use yunting_crds::vdc::{LifecycleState, SiteRole};
 use yunting_crds::{VdcSlice, VirtualDataCenter};
 use yunting_plan::demand::{Refusal, at_site, fits, host_allowed, references};
-use yunting_plan::replicas;
 use yunting_plan::slices::{HallInput, Identity, hall_slice};
 use yunting_plan::summary::not_ready;
+use yunting_plan::{elsewhere, replicas};
 
 use super::observe::Seen;
 
@@ -49,6 +49,7 @@ impl Valid {
         let slice = |(site, role): (&String, &SiteRole)| hall_slice(&input, *role).map(|s| (site.clone(), s));
         let mut all: Vec<(String, HallSliceSpec)> = self.places.iter().filter_map(slice).collect();
         replicas::fill(&seen.hall.spec, &mut all, &seen.places(), now);
+        elsewhere::fill(&seen.hall.spec, &mut all, &seen.known());
         all
     }
 }

@@ -8,7 +8,7 @@ mod boottime;
 mod canary;
 mod keeper;
 pub mod local;
-mod netlink;
+pub(in crate::node) mod netlink;
 mod report;
 mod watch;
 

@@ -34,7 +34,10 @@ pub(super) fn is_up(number: u32) -> io::Result<bool> {
     }
 }
 
-fn ask(question: RouteNetlinkMessage, flags: u16) -> io::Result<NetlinkPayload<RouteNetlinkMessage>> {
+pub(in crate::node) fn ask(
+    question: RouteNetlinkMessage,
+    flags: u16,
+) -> io::Result<NetlinkPayload<RouteNetlinkMessage>> {
     let mut message = NetlinkMessage::from(question);
     message.header.flags = flags;
     message.finalize();

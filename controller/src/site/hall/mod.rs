@@ -2,6 +2,7 @@
 //! [`teardown`].
 
 mod apply;
+mod elsewhere;
 mod growth;
 mod observe;
 mod replica;

@@ -6,6 +6,7 @@ use serde_json::Value;
 use yunting_crds::HallSliceStatus;
 use yunting_crds::conditions::{GONE, REACHABLE, READY, State, Statement, conditions, find, reason, say};
 use yunting_crds::hall_slice::ComponentStatus;
+use yunting_crds::tunnel::HallPod;
 use yunting_plan::hall::door;
 use yunting_plan::hall::route::{HTTP_ROUTE, accepted};
 use yunting_plan::hall::{ValidComponent, ValidHallSlice};
@@ -16,7 +17,7 @@ use super::observe::Seen;
 use super::replica::States;
 use super::teardown::Left;
 use super::validate::Valid;
-use super::{Error, trouble};
+use super::{Error, elsewhere, trouble};
 use crate::error::chain;
 use crate::site::door as doors;
 use crate::site::outbox::Status;
@@ -32,7 +33,7 @@ pub(super) fn status(
 ) {
     let (statements, components, route) = match valid {
         Err(statement) => (vec![statement.clone()], Vec::new(), None),
-        Ok(Valid { hall, .. }) => {
+        Ok(valid @ Valid { hall, .. }) => {
             let components: Vec<Shown> =
                 hall.components.iter().map(|c| Shown::of(world, seen, hall, c)).collect();
             let route = route(world, hall);
@@ -50,13 +51,14 @@ pub(super) fn status(
                 Err(_) => "NotAccepted".to_owned(),
             });
             (
-                std::iter::once(ready).chain(door).collect(),
+                std::iter::once(ready).chain(door).chain(elsewhere::connected(world, valid)).collect(),
                 components.into_iter().map(|c| c.status).collect(),
                 text,
             )
         }
     };
-    put(world, seen, &statements, components, route, replicas);
+    let pods = valid.as_ref().ok().map(|valid| elsewhere::pods(world, valid));
+    put(world, seen, &statements, components, route, replicas, pods);
 }
 
 /// Says how its removal stands.
@@ -69,7 +71,7 @@ pub(super) fn gone(world: &World, seen: &Seen, result: &Result<Left, Error>) {
         Err(error) => (State::False, reason::APPLY_FAILED, chain(error)),
     };
     let ready = say(READY, State::False, reason::DELETING, text.clone());
-    put(world, seen, &[say(GONE, state, reason, text), ready], Vec::new(), None, States::default());
+    put(world, seen, &[say(GONE, state, reason, text), ready], Vec::new(), None, States::default(), None);
 }
 
 fn put(
@@ -79,6 +81,7 @@ fn put(
     components: Vec<ComponentStatus>,
     route: Option<String>,
     replicas: States,
+    pods: Option<Vec<HallPod>>,
 ) {
     let before = world.outbox.before(world, &seen.name);
     let generation = Some(seen.generation());
@@ -90,6 +93,7 @@ fn put(
         volumes: replicas.volumes,
         replicas: replicas.replicas,
         copies: replicas.copies,
+        pods,
     };
     world.outbox.put(world, &seen.name, Status::Hall(Box::new(status)));
 }

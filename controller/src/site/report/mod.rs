@@ -62,6 +62,7 @@ fn status(world: &World, report: &SiteReport) -> SiteReportStatus {
         gateway_classes,
         gate_tested_at,
         custody: world.ends.keys.certificate(),
+        tunnel: world.words.ends(),
         orphaned,
     }
 }

@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 
-use yunting_crds::VdcSliceStatus;
 use yunting_crds::common::Quota;
 use yunting_crds::conditions::{
     FROZEN, GONE, NETWORK_ISOLATED, QUOTA_ENFORCED, READY, State, Statement, TRANSPORT_ENCRYPTED,
@@ -12,11 +11,13 @@ use yunting_crds::deletion_certificate::KeysEnd;
 use yunting_crds::site::NetworkKind;
 use yunting_crds::vdc::{KeyProvider, LifecycleState, Transport};
 use yunting_crds::vdc_slice::SliceNamespaceStatus;
+use yunting_crds::{HallSliceSpec, VdcSliceStatus};
 use yunting_plan::quota::shrink::{self, Hard};
 use yunting_plan::vdc::admission::{Admission, Decision, QuotaSeen, quota_seen};
 use yunting_plan::vdc::encryption::Encryption;
 use yunting_plan::vdc::isolation::Isolation;
 use yunting_plan::vdc::storage::Encrypts;
+use yunting_plan::vdc::transport::Crossing;
 use yunting_plan::vdc::{Invalid, ValidVdcSlice, quota};
 use yunting_plan::volume_key::missing;
 
@@ -50,7 +51,7 @@ pub(super) fn status(
                 enforced(&namespaces, done),
                 isolated(world, slice),
                 volumes(world, slice),
-                transport(slice),
+                transport(world, slice),
             ];
             (statements, namespaces.into_iter().map(|n| n.status).collect())
         }
@@ -320,10 +321,38 @@ fn volumes(world: &World, slice: &ValidVdcSlice) -> Statement {
     }
 }
 
-fn transport(slice: &ValidVdcSlice) -> Statement {
-    let text = match slice.transport {
-        Transport::Required => "the site has no tunnel to others: nothing of the VDC may cross sites",
-        Transport::Preferred => "the site has no tunnel to others",
-    };
-    say(TRANSPORT_ENCRYPTED, State::False, reason::PROVIDER_MISSING, text)
+fn transport(world: &World, slice: &ValidVdcSlice) -> Statement {
+    let halls = world.halls_of(slice.owner.uid.as_str());
+    let of = |hall: &HallSliceSpec| hall.elsewhere.iter().map(|e| e.site.clone()).collect::<Vec<_>>();
+    let sites = halls.iter().filter_map(|r| r.spec.hall.as_ref()).flat_map(of).collect();
+    let no = |reason, text: String| say(TRANSPORT_ENCRYPTED, State::False, reason, text);
+    let unknown = |reason, text: String| say(TRANSPORT_ENCRYPTED, State::Unknown, reason, text);
+    match world.words.judge_tunnel(world, &sites) {
+        Crossing::Nothing => {
+            let text = "nothing of the VDC crosses the border of this site, so there is nothing to encrypt";
+            unknown(reason::NOTHING_CROSSES, text.to_owned())
+        }
+        Crossing::Missing => {
+            let text = match slice.transport {
+                Transport::Required => {
+                    "no node here has an end of the tunnel: calls to other sites are refused, as spec.encryption.transport asks"
+                }
+                Transport::Preferred => {
+                    "no node here has an end of the tunnel: calls to other sites do not pass, and nothing goes in the clear"
+                }
+            };
+            no(reason::TUNNEL_MISSING, text.to_owned())
+        }
+        Crossing::Verified(peers, nodes) => {
+            let text = format!(
+                "within the last minute probes from {nodes} nodes here to {peers} of other sites came back through the tunnel and were ciphertext on the wire"
+            );
+            say(TRANSPORT_ENCRYPTED, State::True, reason::VERIFIED, text)
+        }
+        Crossing::Clear(text) => no(reason::BROKEN, text),
+        Crossing::Down(text) => {
+            no(reason::TUNNEL_MISSING, format!("calls to other sites do not pass: {text}"))
+        }
+        Crossing::Unproved(why) => unknown(reason::CONFIGURED, format!("no probe shows it: {why}")),
+    }
 }

@@ -22,11 +22,14 @@ pub const SITE_CONTROLLER_PORT: u16 = 9092;
 pub const NODE_CONTROLLER_PORT: u16 = 9093;
 /// Where points of volumes of other sites come in.
 pub const REPLICA_PORT: u16 = 9443;
+/// Where nodes of other sites reach the tunnel.
+pub const TUNNEL_PORT: u16 = 51820;
 /// The name of the process that keeps the network boundary.
 pub const NODE_CONTROLLER: &str = "node-controller";
 /// All that a node's controller may do besides what anybody may: nftables and links, and the network namespaces of pods,
-/// which its prober enters, BPF, and mounts: of its file system, and of volumes.
-pub const NODE_RIGHTS: &str = "-all,+net_admin,+sys_admin";
+/// which its prober enters, BPF, and mounts: of its file system, and of volumes; and listening to frames, by which it sees that what
+/// leaves for other sites is ciphertext.
+pub const NODE_RIGHTS: &str = "-all,+net_admin,+sys_admin,+net_raw";
 /// Where the gate is pinned. A site has its own `/run`, and with it a BPF file system of its own, gone after a power cut.
 const GATE_PINS: &str = "/run/yunting/gate";
 /// Links of a site's node that lead to no pod: loopback and the WAN.
@@ -121,6 +124,13 @@ pub fn inside() -> Vec<String> {
     of_sites.chain([WAN, HUB_SERVICES].map(str::to_owned)).collect()
 }
 
+/// Networks of the pods of all other sites.
+#[must_use]
+pub fn abroad(own: &Site) -> Vec<String> {
+    let sites = (1_u8..).zip(SITES).map(|(index, name)| Site { name: name.into(), index });
+    sites.filter(|site| site.index != own.index).map(|site| site.pods()).collect()
+}
+
 /// What a VDC reaches nowhere: API servers by their services and of other sites, other sites' kubelets, metadata.
 fn beyond(plan: &Plan) -> Vec<String> {
     let others = plan.lab.sites.iter().filter(|s| s.index != plan.site.index);
@@ -142,17 +152,20 @@ fn node_controller(plan: &Plan, volumes: bool) -> Process {
     args.extend(flags("--outer", links.map(str::to_owned).to_vec()));
     args.extend(flags("--inside", networks));
     args.extend(flags("--beyond", beyond(plan)));
+    args.extend(flags("--abroad", abroad(&plan.site)));
+    args.extend(words(&["--tunnel", &format!("{}:{TUNNEL_PORT}", plan.site.address())]));
+    args.extend(words(&["--tunnel-pods", &plan.site.pods()]));
+    for (flag, file) in [
+        ("--machine-cert", "machine.crt"),
+        ("--machine-key", "machine.key"),
+        ("--machine-ca", "machines-ca.crt"),
+    ] {
+        args.extend([flag.to_owned(), text(&plan.dir.0.join("pki").join(file))]);
+    }
     if volumes {
         let (directory, kubelet) = (text(&plan.dir.volumes().join("yunting")), plan.disk(KUBELET_ROOT));
         args.extend(words(&["--volumes", &directory, "--kubelet", &kubelet]));
         args.extend(["--replicas".to_owned(), format!("{}:{REPLICA_PORT}", plan.site.address())]);
-        for (flag, file) in [
-            ("--machine-cert", "machine.crt"),
-            ("--machine-key", "machine.key"),
-            ("--machine-ca", "machines-ca.crt"),
-        ] {
-            args.extend([flag.to_owned(), text(&plan.dir.0.join("pki").join(file))]);
-        }
     }
     let mut least = words(&["--bounding-set", NODE_RIGHTS, "--inh-caps", "-all", "--no-new-privs"]);
     least.push(text(&plan.lab.program("yunting-controller")));

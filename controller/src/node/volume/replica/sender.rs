@@ -1,19 +1,13 @@
 //! The end that sends: offers a point, and sends of its stream what the other end has not.
 
-use std::io;
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::time::Duration;
 
-use hyper_util::rt::TokioIo;
 use leaky_bucket::RateLimiter;
-use rustls::pki_types::ServerName;
 use sha2::{Digest, Sha256};
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
-use tokio_rustls::TlsConnector;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use yunting_crds::VolumeReplicationSpec;
 use yunting_crds::replication::Point;
 use yunting_crds::volume_replication::Divergent;
@@ -27,15 +21,12 @@ use super::disk::Disk;
 use super::service::said;
 use super::stream::Made;
 use super::tls::Machine;
+use crate::node::machines::connect;
 
 /// Bytes of a part.
 const PART: usize = 1 << 18;
 /// Parts that wait for the wire.
 const WAITING: usize = 4;
-/// Time for a connection to be there.
-const CONNECT: Duration = Duration::from_secs(10);
-/// Time between two signs of life, and for an answer to one.
-const ALIVE: Duration = Duration::from_secs(10);
 /// How often what may be sent is counted anew.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -98,29 +89,12 @@ impl Sender {
 
     async fn connect(&self, spec: &VolumeReplicationSpec) -> Result<ReplicationClient<Channel>, Error> {
         let config = self.machine.client(&spec.to.uri()).map_err(|e| Error::Machine(Box::new(e)));
-        let (config, address) = (Arc::new(config?), spec.address.clone());
-        let connector = tower::service_fn(move |_| {
-            let (config, address) = (config.clone(), address.clone());
-            async move {
-                let stream = TcpStream::connect(&address).await?;
-                stream.set_nodelay(true)?;
-                // The certificate's URI is looked at, not this name.
-                let name = ServerName::try_from("replica").map_err(io::Error::other)?;
-                TlsConnector::from(config).connect(name, stream).await.map(TokioIo::new)
-            }
-        });
-        let endpoint = Endpoint::from_static("http://replica")
-            .connect_timeout(CONNECT)
-            .http2_keep_alive_interval(ALIVE)
-            .keep_alive_timeout(ALIVE);
-        let connecting = tokio::time::timeout(CONNECT, endpoint.connect_with_connector(connector)).await;
         let failed = |why: Box<dyn std::error::Error + Send + Sync>| Error::Connect {
             to: spec.to.uri(),
             at: spec.address.clone(),
             source: why,
         };
-        let late = |_| failed(format!("no connection within {CONNECT:?}").into());
-        connecting.map_err(late)?.map(ReplicationClient::new).map_err(|e| failed(Box::new(e)))
+        connect(config?, &spec.address).await.map(ReplicationClient::new).map_err(failed)
     }
 
     async fn wait(&self, bytes: usize) {

@@ -1,22 +1,14 @@
 //! The end that receives, as other nodes reach it: gRPC over mutual TLS.
 
-use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context as Task, Poll};
-use std::time::Duration;
 
 use anyhow::Context as _;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server;
-use tonic::transport::server::Connected;
 use tonic::{Request, Response, Status, Streaming};
 use yunting_crds::replication::{EXACT, Point, Token};
 use yunting_replication::v1;
@@ -25,52 +17,8 @@ use yunting_replication::v1::replication_server::{Replication, ReplicationServer
 
 use super::disk::StreamOf;
 use super::receiver::{Answer, Offer, Receiver};
-use super::tls::{Machine, uri};
-
-/// Time in which a connection has to have shown who it is.
-const HANDSHAKE: Duration = Duration::from_secs(10);
-/// Time between two signs of life, and for an answer to one: who holds a replica's turn and is gone lets go of it.
-const ALIVE: Duration = Duration::from_secs(10);
-/// Connections that are being opened at once.
-const OPENING: usize = 32;
-
-/// Who is at the other end of a connection: the URI in its certificate.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Peer(pub String);
-
-/// A connection of a machine.
-struct Secured {
-    stream: TlsStream<TcpStream>,
-    peer: Peer,
-}
-
-impl Connected for Secured {
-    type ConnectInfo = Peer;
-
-    fn connect_info(&self) -> Peer {
-        self.peer.clone()
-    }
-}
-
-impl AsyncRead for Secured {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Task<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Secured {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Task<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Task<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Task<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
+use super::tls::Machine;
+use crate::node::machines::{ALIVE, OPENING, accept, peer};
 
 /// Serves other nodes until it cannot.
 pub async fn serve(receiver: Arc<Receiver>, machine: Machine, at: SocketAddr) -> anyhow::Result<()> {
@@ -87,7 +35,7 @@ pub async fn serve_on(
     listener: TcpListener,
 ) -> anyhow::Result<()> {
     let (sender, connections) = mpsc::channel(OPENING);
-    let accepting = accept(listener, machine, sender);
+    let accepting = accept("replicas", listener, machine, sender);
     let serving = Server::builder()
         .http2_keepalive_interval(Some(ALIVE))
         .http2_keepalive_timeout(Some(ALIVE))
@@ -97,37 +45,6 @@ pub async fn serve_on(
         ended = serving => ended.context("replicas are not served any more"),
         () = accepting => Ok(()),
     }
-}
-
-async fn accept(listener: TcpListener, machine: Machine, sender: mpsc::Sender<io::Result<Secured>>) {
-    loop {
-        let (stream, from) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                // Out of descriptors, most likely: it may be better a moment later.
-                tracing::warn!(%error, "a connection for replicas could not be taken");
-                tokio::time::sleep(Duration::from_millis(200)).await;
-                continue;
-            }
-        };
-        let (machine, sender) = (machine.clone(), sender.clone());
-        tokio::spawn(async move {
-            let opened = tokio::time::timeout(HANDSHAKE, secure(stream, &machine)).await;
-            match opened.unwrap_or_else(|_| Err(anyhow::anyhow!("no handshake within {HANDSHAKE:?}"))) {
-                Ok(secured) => drop(sender.send(Ok(secured)).await),
-                Err(error) => {
-                    tracing::warn!(%from, error = format!("{error:#}"), "a connection for replicas is refused");
-                }
-            }
-        });
-    }
-}
-
-async fn secure(stream: TcpStream, machine: &Machine) -> anyhow::Result<Secured> {
-    let stream = TlsAcceptor::from(Arc::new(machine.server()?)).accept(stream).await?;
-    let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first).and_then(uri);
-    let peer = Peer(shown.context("its certificate does not say which machine it is")?);
-    Ok(Secured { stream, peer })
 }
 
 struct Service(Arc<Receiver>);
@@ -179,14 +96,6 @@ impl Replication for Service {
 
 async fn next(parts: &mut Streaming<v1::Part>) -> Result<Option<Piece>, Status> {
     Ok(parts.message().await?.and_then(|part| part.part))
-}
-
-fn peer<T>(request: &Request<T>) -> Result<Peer, Status> {
-    request
-        .extensions()
-        .get::<Peer>()
-        .cloned()
-        .ok_or_else(|| Status::unauthenticated("nobody is at the other end"))
 }
 
 fn point(point: Option<v1::Point>) -> Result<Point, Status> {

@@ -83,7 +83,8 @@ impl Machine {
     }
 }
 
-fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+/// Certificates of a file.
+pub(in crate::node) fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let fail = |why: String| TlsError::File { path: file.to_owned(), why };
     let all = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     let all = all.map_err(|e| fail(e.to_string()))?;
