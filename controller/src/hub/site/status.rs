@@ -101,15 +101,11 @@ fn believed(seen: &Seen, reported: &[Condition]) -> Statement {
 
 /// Of a silent site nobody knows how its gates stand.
 fn gate(seen: &Seen, reported: &[Condition]) -> Statement {
-    match find(reported, GATE_ARMED).filter(|_| seen.fresh) {
-        Some(said) => {
-            say(GATE_ARMED, state_of(reported, GATE_ARMED), known(&said.reason), said.message.clone())
-        }
-        None => {
-            let why = if seen.fresh { reason::PENDING } else { reason::SITE_SILENT };
-            say(GATE_ARMED, State::Unknown, why, "the site has not reported it")
-        }
+    if let Some(said) = find(reported, GATE_ARMED).filter(|_| seen.fresh) {
+        return say(GATE_ARMED, state_of(reported, GATE_ARMED), known(&said.reason), said.message.clone());
     }
+    let why = if seen.fresh { reason::PENDING } else { reason::SITE_SILENT };
+    say(GATE_ARMED, State::Unknown, why, "the site has not reported it")
 }
 
 fn ready(connected: &Statement, policies: &Statement) -> Statement {
