@@ -44,7 +44,7 @@ generate: ## write anew what is generated: CRDs, samples
 gate: ## build the gate's BPF program anew (Debian's clang 14 and llvm, libbpf-dev)
 	cd controller/src/node/gate && clang -O2 -g -target bpf -I/usr/include/$$(uname -m)-linux-gnu -fdebug-compilation-dir=. -c gate.bpf.c -o gate.bpf.o && llvm-strip -g gate.bpf.o && sha256sum gate.bpf.c > gate.bpf.o.source
 
-bench-node: ## what boundary and gate cost on a node, as ratios; ARGS="--turns 15" (root)
+bench-node: ## what boundary, gate, tunnel, encrypted and replicated volumes cost on a node, as ratios; ARGS="--only tunnel --turns 15" (root)
 	$(CARGO) build --locked --release --workspace --bin yunting-bench-node
 	$(TARGET)/release/yunting-bench-node $(ARGS)
 

@@ -7,11 +7,11 @@ use std::sync::Mutex;
 
 use anyhow::Context as _;
 
-use crate::command::{command, run};
 use crate::dice::Dice;
 use crate::findings::{Findings, Kind};
 use crate::log::{Entry, Log};
-use crate::mounts::{Loop, Mount};
+use yunting_layout::command::{command, run};
+use yunting_layout::mounts::{Loop, Mount};
 
 /// Bytes that a disk writes whole or not at all: its sector.
 const SECTOR: u64 = 4096;

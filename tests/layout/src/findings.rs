@@ -6,7 +6,7 @@ use std::fs::File;
 use std::path::Path;
 
 use crate::layout::{Key, Layout};
-use crate::postgres::Postgres;
+use yunting_layout::postgres::Postgres;
 
 /// What can be wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

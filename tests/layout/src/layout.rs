@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use clap::ValueEnum;
 
-use crate::command::{command, feed, run};
-use crate::mounts::{Loop, Mount, Process};
+use yunting_layout::command::{command, feed, run};
+use yunting_layout::mounts::{Loop, Mount, Process};
 
 /// Bytes of an image or a container, where a layout has one.
 const SIZE: u64 = 400 << 20;

@@ -7,8 +7,8 @@ use std::thread::JoinHandle;
 
 use anyhow::{Context as _, anyhow};
 
-use crate::mounts::Process;
-use crate::postgres::Postgres;
+use yunting_layout::mounts::Process;
+use yunting_layout::postgres::Postgres;
 
 /// Commits the client was told of: the number, and where a clock (a log's position) stood after it was told.
 #[derive(Default)]

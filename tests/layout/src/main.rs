@@ -1,7 +1,6 @@
 //! Cuts the power under PostgreSQL in an encrypted volume, and takes snapshots of it in mid-write: does everything open?
 #![allow(clippy::print_stdout)] // a command line tool
 
-mod command;
 mod crash;
 mod dice;
 mod disk;
@@ -9,8 +8,6 @@ mod findings;
 mod layout;
 mod load;
 mod log;
-mod mounts;
-mod postgres;
 mod snapshots;
 mod stand;
 mod work;

@@ -82,8 +82,13 @@ impl Postgres {
         command
     }
 
-    /// Makes a database in `root`/pg and starts it; its socket is in `socket`.
+    /// Makes a database in `root`/pg that writes to its files all the time, and starts it; its socket is in `socket`.
     pub fn create(&self, root: &Path, socket: &Path) -> anyhow::Result<Server> {
+        self.create_with(SETTINGS, root, socket)
+    }
+
+    /// The same with settings of somebody else's.
+    pub fn create_with(&self, settings: &str, root: &Path, socket: &Path) -> anyhow::Result<Server> {
         for directory in [root, socket] {
             std::os::unix::fs::chown(directory, Some(self.user), Some(self.group))?;
         }
@@ -102,9 +107,9 @@ impl Postgres {
             "-D",
         ];
         run(self.program("initdb").args(options).arg(&data))?;
-        let settings = data.join("postgresql.conf");
-        let defaults = std::fs::read_to_string(&settings)?;
-        std::fs::write(settings, defaults + SETTINGS)?;
+        let file = data.join("postgresql.conf");
+        let defaults = std::fs::read_to_string(&file)?;
+        std::fs::write(file, defaults + settings)?;
         let server = self.start(&data, socket)?;
         run(self.client("pgbench", socket).args(["-q", "-i", "-s", "1", "postgres"]))?;
         for statement in PREPARE {

@@ -4,13 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::Arguments;
-use crate::command::{command, run};
 use crate::findings::{Findings, examine};
 use crate::layout::Key;
 use crate::load::{Acknowledged, Load};
-use crate::postgres::Postgres;
 use crate::stand::{Scratch, Stand};
 use crate::work::{Case, in_parallel};
+use yunting_layout::command::{command, run};
+use yunting_layout::postgres::Postgres;
 
 /// Takes `number` snapshots under load, then looks at each without it.
 pub fn batch(arguments: &Arguments, postgres: &Postgres, number: usize, _: u64) -> anyhow::Result<Findings> {

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use fuser::BackgroundSession;
 
-use crate::command::{command, run};
 use crate::disk;
 use crate::layout::{self, Key, Layout, Open};
 use crate::log::Log;
-use crate::mounts::{Loop, Mount};
-use crate::postgres::{Postgres, Server};
+use yunting_layout::command::{command, run};
+use yunting_layout::mounts::{Loop, Mount};
+use yunting_layout::postgres::{Postgres, Server};
 
 /// Bytes of the node's disk.
 const DISK: u64 = 3 << 30;

@@ -11,9 +11,9 @@ use crate::dice::Dice;
 use crate::findings::{Findings, examine};
 use crate::layout::Key;
 use crate::load::{Acknowledged, Load};
-use crate::postgres::Postgres;
 use crate::snapshots;
 use crate::stand::{Scratch, Stand};
+use yunting_layout::postgres::Postgres;
 
 /// Flushes that the lying disk of the control keeps back: far more than lie between two commits.
 const LIED: usize = 200;

@@ -73,16 +73,26 @@ impl Node {
 
     /// The same, the gate's pins somewhere else.
     pub fn with_pins(pods: u8, place: Option<&Path>) -> anyhow::Result<Self> {
-        Self::with(pods, place, None)
+        Self::with(pods, place, None, None)
     }
 
     /// Without pods, and with volumes in a directory of a btrfs file system.
     pub fn with_volumes(volumes: &Path) -> anyhow::Result<Self> {
-        Self::with(0, None, Some(volumes))
+        Self::with(0, None, Some(volumes), None)
+    }
+
+    /// The same with programs of a directory in place of the system's of the same names.
+    pub fn with_tools(volumes: &Path, tools: &Path) -> anyhow::Result<Self> {
+        Self::with(0, None, Some(volumes), Some(tools))
     }
 
     #[allow(clippy::disallowed_methods)] // a test writes as a kubelet does
-    fn with(pods: u8, place: Option<&Path>, volumes: Option<&Path>) -> anyhow::Result<Self> {
+    fn with(
+        pods: u8,
+        place: Option<&Path>,
+        volumes: Option<&Path>,
+        tools: Option<&Path>,
+    ) -> anyhow::Result<Self> {
         let facts = facts(pods);
         let (world, pins) = (World::start(&facts)?, Pins::new()?);
         let (directory, runtime) = (tempfile::tempdir()?, Runtime::new()?);
@@ -111,6 +121,12 @@ impl Node {
                 let rights = words.iter_mut().find(|word| word.as_str() == NODE_RIGHTS);
                 *rights.context("a node without rights")? = format!("{NODE_RIGHTS},+sys_resource");
             }
+        }
+        if let Some(tools) = tools {
+            let path = format!("PATH={}:{}", text(tools)?, std::env::var("PATH")?);
+            let own = text(&program()?)?;
+            let at = words.iter().position(|word| *word == own).context("no program")?;
+            words.splice(at..at, ["env".to_owned(), path]);
         }
         std::os::unix::fs::symlink(program()?, directory.path().join("yunting-cni"))?;
         let process = {

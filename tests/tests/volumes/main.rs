@@ -2,6 +2,8 @@
 //! something is missing, wrong, full or was left in the middle. Each test has a disk of its own.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
+mod asks;
+mod crashes;
 mod custody;
 mod disk;
 mod pair;

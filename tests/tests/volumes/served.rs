@@ -41,6 +41,17 @@ impl Served {
     pub fn with_vault(bytes: u64, vault: Option<&Options>) -> anyhow::Result<Self> {
         let disk = Disk::new(bytes);
         let node = Node::with_volumes(&disk.directory())?;
+        Self::of(disk, node, vault)
+    }
+
+    /// The same whose driver runs programs of a directory in place of the system's.
+    pub fn with_tools(bytes: u64, tools: &Path) -> anyhow::Result<Self> {
+        let disk = Disk::new(bytes);
+        let node = Node::with_tools(&disk.directory(), tools)?;
+        Self::of(disk, node, None)
+    }
+
+    fn of(disk: Disk, node: Node, vault: Option<&Options>) -> anyhow::Result<Self> {
         let site = node.block_on(async { site(&node, vault) })?;
         let served = Self { node, site, disk };
         let provider = if vault.is_some() { "Vault" } else { "Embedded" };

@@ -1,0 +1,5 @@
+//! Databases, mounts and tools, as whoever measures disks needs them.
+
+pub mod command;
+pub mod mounts;
+pub mod postgres;
