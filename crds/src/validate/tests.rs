@@ -54,6 +54,26 @@ fn a_refusal_names_field_value_limit_and_remedy() {
 }
 
 #[test]
+fn a_time_is_a_time() {
+    let text = include_str!("../../samples/good/hall-slice.yaml");
+    let mut slice: serde_json::Value = serde_yaml::from_str(text).unwrap();
+    let mut verdict = |time: &str| {
+        slice["spec"]["replicas"][1]["volumeGoneAt"] = json!(time);
+        said(create("HallSlice", &slice))
+    };
+    for good in ["2026-10-01T08:00:00Z", "2026-10-01T08:00:00.5+08:00"] {
+        assert_eq!(verdict(good), [""; 0], "{good}");
+    }
+    for bad in ["", "x", "2026-10-01", "2026-10-01 08:00:00Z", "2026-13-01T08:00:00Z"] {
+        let said = verdict(bad);
+        assert!(
+            said[0].starts_with("spec.replicas[1].volumeGoneAt: ") && said[0].contains("is no time"),
+            "{said:?}"
+        );
+    }
+}
+
+#[test]
 fn entries_are_compared_by_their_keys_not_their_places() {
     let mut moved = hall();
     moved["spec"]["components"].as_array_mut().unwrap().reverse();

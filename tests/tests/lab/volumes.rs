@@ -17,7 +17,9 @@ use rustix::io::Errno;
 use serde_json::json;
 use yunting_crds::conditions::find;
 use yunting_crds::{VirtualDataCenter, VolumeKey};
-use yunting_lab::site::parts::NODE_CONTROLLER;
+use yunting_lab::site::parts::{
+    HUB_CONTROLLER_PORT, NODE_CONTROLLER, NODE_CONTROLLER_PORT, SITE_CONTROLLER_PORT,
+};
 
 use super::certificate::Collected;
 use super::fixture::{PATIENCE, World, gone, namespace_of, seen, until};
@@ -113,6 +115,7 @@ pub fn ciphertext(world: &World) -> anyhow::Result<()> {
         let found = occurrences(&world.lab.site_dir(site).disk_image())?;
         ensure!(found == 0, "what a pod wrote is {found} times in the clear on the disk of {}", site.name);
     }
+    told_nowhere(world)?;
     // The same text outside a volume is found: the search can fail.
     let clear = world.lab.site_dir(world.lab.site(SITE)?).volumes().join("clear");
     let script = format!("m={}; echo \"$m\"{} > {}; sync", MARKER[0], MARKER[1], clear.display());
@@ -131,6 +134,35 @@ pub fn ciphertext(world: &World) -> anyhow::Result<()> {
         ensure!(key.spec.wrapped.is_some() && key.spec.wrapped == status.wrapped, "{:?}", key.spec);
         Ok(())
     })
+}
+
+/// What a pod wrote is in no log and no metric of any site. Objects and events are in etcd, which is on the sites' disks.
+fn told_nowhere(world: &World) -> anyhow::Result<()> {
+    for site in &world.lab.sites {
+        let log = world.lab.site_dir(site).log(NODE_CONTROLLER);
+        let logs = log.parent().context("logs lie in a directory")?;
+        let mut looked = 0;
+        for file in std::fs::read_dir(logs)? {
+            let file = file?.path();
+            if file.is_file() {
+                looked += 1;
+                let found = occurrences(&file)?;
+                ensure!(found == 0, "what a pod wrote is {found} times in {}", file.display());
+            }
+        }
+        ensure!(log.is_file() && looked >= 10, "only {looked} logs in {}", logs.display());
+        for port in [HUB_CONTROLLER_PORT, SITE_CONTROLLER_PORT, NODE_CONTROLLER_PORT] {
+            let script = format!(
+                "exec 3<>/dev/tcp/127.0.0.1/{port}; printf 'GET /metrics HTTP/1.0\r\n\r\n' >&3; text=$(cat <&3); \
+                 m={}; case $text in *\"$m\"{}*) exit 1;; *yunting_*) ;; *) exit 2;; esac",
+                MARKER[0], MARKER[1]
+            );
+            world
+                .lab(&["exec", &site.name, "--", "bash", "-ec", &script])
+                .with_context(|| format!("metrics at port {port} of {}", site.name))?;
+        }
+    }
+    Ok(())
 }
 
 /// The text that pods write.
