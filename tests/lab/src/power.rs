@@ -11,6 +11,7 @@ use crate::disk;
 use crate::error::{Error, Result};
 use crate::hygiene;
 use crate::spec::{Lab, Site};
+use crate::wan;
 
 /// Starts a site's process tree unless it runs.
 ///
@@ -51,6 +52,7 @@ pub fn off(lab: &Lab, site: &Site) -> Result<()> {
             disk::power_off(&dir, *init)?;
         }
         kill(lab, site)?;
+        wan::forget(lab, site)?;
     }
     Ok(())
 }

@@ -56,6 +56,25 @@ fn routes(lab: &Lab, site: &Site) -> Result<()> {
     Ok(())
 }
 
+/// What a site's kernel forgets when its power fails: rules, and every link but the cable. A pod's namespace may live on for
+/// minutes, as long as a connection of it wants to say that it ends; with its link the site would still have its address.
+pub(crate) fn forget(lab: &Lab, site: &Site) -> Result<()> {
+    let (own, doing) = (lab.site_netns(site), format!("have the kernel of {} forget", site.name));
+    inside(&own, &doing, "nft", &["flush", "ruleset"])?;
+    let all = cmd::run(&doing, "ip", ["-n", &own, "-o", "link", "show"])?;
+    let names = all.lines().filter_map(|line| line.split(": ").nth(1)?.split('@').next());
+    for link in names.filter(|name| !matches!(*name, "lo" | "eth0")) {
+        if let Err(error) = ip(&own, &doing, &["link", "delete", link]) {
+            // Gone with its other end meanwhile.
+            let shown = cmd::run(&doing, "ip", ["-n", &own, "-o", "link", "show"])?;
+            if shown.contains(&format!(": {link}@")) || shown.contains(&format!(": {link}:")) {
+                return Err(error);
+            }
+        }
+    }
+    Ok(())
+}
+
 /// How two sites are to be parted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
