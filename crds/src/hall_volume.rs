@@ -63,6 +63,7 @@ pub struct WantedReplica {
     /// When the volume's site first said that it is there no more. The replica keeps its last points for 30 days, or until a
     /// person deletes it; it is not made anew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "common::time")]
     pub volume_gone_at: Option<Time>,
 }
 

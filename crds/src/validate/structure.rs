@@ -166,9 +166,6 @@ impl Check {
         if let Some(message) = words::out_of_length(schema, "Length", "characters", length) {
             self.say(path, message);
         }
-        if text(schema, "format") == Some("date-time") && !is_time(string) {
-            self.say(path, format!("{} is no time: write 2026-11-27T09:00:00Z", words::quoted(string)));
-        }
         if let Some(pattern) = text(schema, "pattern").filter(|pattern| !matches(pattern, string)) {
             self.say(path, format!("{} does not fit: {}", words::quoted(string), words::pattern(pattern)));
         }
@@ -211,12 +208,6 @@ fn text<'a>(schema: &'a Value, word: &str) -> Option<&'a str> {
 }
 
 static PATTERNS: Mutex<Vec<(String, Option<Regex>)>> = Mutex::new(Vec::new());
-
-/// A time as RFC 3339 writes it.
-fn is_time(string: &str) -> bool {
-    let form = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})$";
-    matches(form, string) && string.parse::<k8s_openapi::jiff::Timestamp>().is_ok()
-}
 
 /// As Go's regexp reads it: classes such as `\s` are those of ASCII. A pattern that cannot be read fits nothing.
 fn matches(pattern: &str, string: &str) -> bool {

@@ -10,6 +10,10 @@ pub(super) const PATTERNS: &[(&str, &str)] = &[
     ("^[a-z]([-a-z0-9]*[a-z0-9])?$", NAME),
     (r"^[a-z]([-a-z0-9]*[a-z0-9])?$", NAME),
     (
+        r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?Z$",
+        "write a time of UTC, for example 2026-11-27T09:00:00Z",
+    ),
+    (
         "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$",
         "write lower-case letters, digits, '-' or '.', a letter or digit at both ends",
     ),
