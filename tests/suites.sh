@@ -36,7 +36,7 @@ bound() {
     storms-full) echo 1800 ;;
     boundary) echo 180 ;;
     volumes) echo 180 ;;
-    lab) echo 600 ;;
+    lab) echo 720 ;;
     city) echo 600 ;;
     lab-full) echo 3600 ;;
     *) echo "suites.sh: no suite is called '$1'" >&2; exit 2 ;;
