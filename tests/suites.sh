@@ -25,7 +25,8 @@ bound() {
     lint) echo 480 ;;
     unit) echo 300 ;;
     rules) echo 60 ;;
-    tools) echo 1380 ;;
+    tools) echo 1080 ;;
+    tools-of-tests) echo 480 ;;
     schema) echo 180 ;;
     policies) echo 300 ;;
     faults) echo 600 ;;
@@ -35,8 +36,8 @@ bound() {
     storms) echo 180 ;;
     storms-full) echo 1800 ;;
     boundary) echo 180 ;;
-    volumes) echo 180 ;;
-    lab) echo 720 ;;
+    volumes) echo 120 ;;
+    lab) echo 600 ;;
     city) echo 600 ;;
     lab-full) echo 3600 ;;
     *) echo "suites.sh: no suite is called '$1'" >&2; exit 2 ;;
@@ -53,6 +54,7 @@ command_of() {
     unit) echo "$cargo test --locked --workspace --no-fail-fast --lib --bins --test drift --test samples" ;;
     rules) echo "$cargo test --locked --workspace --no-fail-fast --test crate_rules --test house_rules --test bozhou" ;;
     tools) echo "${CARGO_TARGET_DIR:-target}/debug/yunting-tools" ;; # built by `build`
+    tools-of-tests) echo "${CARGO_TARGET_DIR:-target}/debug/yunting-tools of-tests" ;;
     schema) echo "$cargo test --locked --workspace --test schema" ;;
     policies) echo "$cargo test --locked --workspace --test policies" ;;
     faults) echo "$cargo test --locked --workspace --test faults" ;;
@@ -124,7 +126,7 @@ for name in "$@"; do bound "$name" > /dev/null || exit 2; done
 need "$cargo" "install Rust with rustup; rust-toolchain.toml names the version, rustup fetches it"
 need git "install git: a suite reads which files are tracked"
 case " $* " in
-  *" schema "* | *" policies "* | *" faults"* | *" changes"* | *" storms"* | *" boundary "* | *" volumes "* | *" lab"* | *" city "* | *" tools "*)
+  *" schema "* | *" policies "* | *" faults"* | *" changes"* | *" storms"* | *" boundary "* | *" volumes "* | *" lab"* | *" city "* | *" tools"*)
     need go "install Go 1.26 or later: Kubernetes, etcd and what tests run beside them are built from source with it" ;;
 esac
 
