@@ -38,6 +38,7 @@ bound() {
     boundary) echo 180 ;;
     volumes) echo 120 ;;
     lab) echo 600 ;;
+    between) echo 420 ;;
     city) echo 600 ;;
     lab-full) echo 3600 ;;
     *) echo "suites.sh: no suite is called '$1'" >&2; exit 2 ;;
@@ -68,6 +69,7 @@ command_of() {
     boundary) echo "$cargo test --locked --workspace --no-fail-fast --test boundary" ;;
     volumes) echo "$cargo test --locked --workspace --no-fail-fast --test volumes" ;;
     lab) echo "$cargo test --locked --workspace --test lab" ;;
+    between) echo "env YUNTING_LAB=between $cargo test --locked --workspace --test lab" ;;
     city) echo "env YUNTING_LAB=city $cargo test --locked --workspace --test lab" ;;
     lab-full) echo "env YUNTING_LAB=full $cargo test --locked --workspace --test lab" ;;
   esac
@@ -126,7 +128,7 @@ for name in "$@"; do bound "$name" > /dev/null || exit 2; done
 need "$cargo" "install Rust with rustup; rust-toolchain.toml names the version, rustup fetches it"
 need git "install git: a suite reads which files are tracked"
 case " $* " in
-  *" schema "* | *" policies "* | *" faults"* | *" changes"* | *" storms"* | *" boundary "* | *" volumes "* | *" lab"* | *" city "* | *" tools"*)
+  *" schema "* | *" policies "* | *" faults"* | *" changes"* | *" storms"* | *" boundary "* | *" volumes "* | *" lab"* | *" between "* | *" city "* | *" tools"*)
     need go "install Go 1.26 or later: Kubernetes, etcd and what tests run beside them are built from source with it" ;;
 esac
 

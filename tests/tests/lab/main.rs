@@ -1,5 +1,5 @@
 //! Lab suite: real sites, one lab for all tests, which run one after another; each has a bureau of its own. The
-//! last one takes the lab down and looks for what is left.
+//! last one takes the lab down and looks for what is left. `YUNTING_LAB` chooses which tests those are.
 // A test writes as a user does.
 #![allow(clippy::disallowed_methods)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, missing_docs)]
@@ -48,8 +48,34 @@ fn main() -> ExitCode {
 
 type Test = fn(&World) -> anyhow::Result<()>;
 
+/// The tests that one lab is for, one after another.
+type Story = Vec<(&'static str, Test)>;
+
 fn trials(world: Option<&Arc<World>>) -> Vec<Trial> {
-    let tests: [(&str, Test); 23] = [
+    // Labs of their own: the sites have room for the city or for what the other tests make, and a suite has its time.
+    let mut story = match std::env::var("YUNTING_LAB").as_deref() {
+        Ok("city") => city(),
+        Ok("between") => between(),
+        Ok("full") => [at_sites(), between()].concat(),
+        _ => at_sites(),
+    };
+    story.push(("down_leaves_nothing", fixture::down));
+    let trial = |(name, test): (&'static str, Test)| {
+        let world = world.cloned();
+        Trial::test(name, move || {
+            let Some(world) = world else { return Ok(()) };
+            let since = std::time::Instant::now();
+            let result = test(&world).map_err(|error| format!("{error:?}").into());
+            println!("{name}: {:.1} s", since.elapsed().as_secs_f32());
+            result
+        })
+    };
+    story.into_iter().map(trial).collect()
+}
+
+/// What a site does with what is asked of it.
+fn at_sites() -> Story {
+    vec![
         ("a_vdc_and_its_hall_become_running_pods", provision::running),
         ("what_stands_is_not_written_again", provision::quiet),
         ("a_hall_answers_through_the_front_door", provision::front_door),
@@ -63,30 +89,25 @@ fn trials(world: Option<&Arc<World>>) -> Vec<Trial> {
         ("a_volume_in_the_clear_is_told", volumes::clear),
         ("a_volume_outlives_its_pod_and_the_nodes_controller", volumes::outlives),
         ("a_new_key_of_a_vdc_mounts_nothing_anew", volumes::rotation),
-        ("a_replica_at_another_site_is_activated_there", replicas::replicated),
-        ("the_last_points_of_a_volume_that_is_gone_stay", lost_claim::kept),
-        ("what_runs_at_one_site_is_called_from_the_other_through_the_tunnel", crossing::called),
         ("without_its_vdc_a_volume_opens_no_more", volumes::shredded),
         ("nothing_is_admitted_before_isolation_stands", closed::tenant_loop),
         ("drift_of_every_kind_is_undone", drift::undone),
         ("what_is_taken_away_leaves_nothing", deletion::backwards),
         ("nobody_works_as_system_masters", identity::nobody_is_master),
         ("a_site_without_power_is_told_as_silent_and_comes_back", power::lost_and_back),
-        ("down_leaves_nothing", fixture::down),
-    ];
-    // A lab of its own: the sites have room for the city, or for what the other tests make.
-    let city: [(&str, Test); 2] = [
-        ("who_reaches_whom_in_bozhou_is_what_was_declared", city::matrix),
-        ("down_leaves_nothing", fixture::down),
-    ];
-    let whole = std::env::var("YUNTING_LAB").is_ok_and(|form| form == "city");
-    let tests = if whole { city.to_vec() } else { tests.to_vec() };
-    let trial = |(name, test): (&str, Test)| {
-        let world = world.cloned();
-        Trial::test(name, move || {
-            let Some(world) = world else { return Ok(()) };
-            test(&world).map_err(|error| format!("{error:?}").into())
-        })
-    };
-    tests.into_iter().map(trial).collect()
+    ]
+}
+
+/// What sites do with each other.
+fn between() -> Story {
+    vec![
+        ("a_replica_at_another_site_is_activated_there", replicas::replicated),
+        ("the_last_points_of_a_volume_that_is_gone_stay", lost_claim::kept),
+        ("what_runs_at_one_site_is_called_from_the_other_through_the_tunnel", crossing::called),
+    ]
+}
+
+/// The whole sample.
+fn city() -> Story {
+    vec![("who_reaches_whom_in_bozhou_is_what_was_declared", city::matrix)]
 }
