@@ -183,15 +183,13 @@ impl Disk {
 
     /// What has arrived is not needed any more.
     pub fn end_stream(&self, replica: &str) -> Result<(), Error> {
-        for file in [STREAM_OF, STREAM].map(|f| self.replica_of(replica).join(f)) {
-            match fs::remove_file(&file) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(Error::file("remove", file)(error));
-                }
-                _ => (),
-            }
-        }
-        Ok(())
+        remove_file(&self.replica_of(replica).join(STREAM_OF))?;
+        self.drop_stream(replica)
+    }
+
+    /// The bytes that have arrived are not needed any more; which stream they were of stays known.
+    pub fn drop_stream(&self, replica: &str) -> Result<(), Error> {
+        remove_file(&self.stream(replica))
     }
 
     /// An empty directory for what is being received.
@@ -274,6 +272,14 @@ pub async fn identity(subvolume: &Path) -> Result<Identity, Error> {
 pub(super) fn full(place: &Path) -> Result<bool, Error> {
     let seen = statvfs(place).map_err(|e| Error::file("look at", place)(e.into()))?;
     Ok(seen.f_bavail < seen.f_blocks / 20)
+}
+
+/// Removes a file. What is not there is removed.
+fn remove_file(file: &Path) -> Result<(), Error> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::file("remove", file)(error)),
+        _ => Ok(()),
+    }
 }
 
 /// Removes all subvolumes in a directory but those of these names.

@@ -14,6 +14,9 @@ use super::super::tool::{end_within, failed};
 /// Time for a stream to be received: it is on the disk already, a terabyte takes less.
 const RECEIVE: Duration = Duration::from_hours(6);
 
+/// Bytes that `btrfs send` may be ahead by; an unprivileged process may have as many.
+const PIPE: usize = 1 << 20;
+
 /// A stream that is being made.
 pub struct Made {
     child: Child,
@@ -34,6 +37,8 @@ impl Made {
         command.arg(point).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.kill_on_drop(true).spawn().map_err(|e| fail(e.to_string()))?;
         let out = child.stdout.take().ok_or_else(|| fail("it has no output".to_owned()))?;
+        // Where it is not given, the stream comes in smaller pieces.
+        let _ = rustix::pipe::fcntl_setpipe_size(&out, PIPE);
         Ok(Self { child, out, what })
     }
 
