@@ -55,9 +55,9 @@ fn trials(world: Option<&Arc<World>>) -> Vec<Trial> {
     // Labs of their own: the sites have room for the city or for what the other tests make, and a suite has its time.
     let mut story = match std::env::var("YUNTING_LAB").as_deref() {
         Ok("city") => city(),
-        Ok("between") => between(),
-        Ok("full") => [at_sites(), between()].concat(),
-        _ => at_sites(),
+        Ok("between") => [first(), between()].concat(),
+        Ok("full") => [first(), at_sites(), between()].concat(),
+        _ => [first(), at_sites()].concat(),
     };
     story.push(("down_leaves_nothing", fixture::down));
     let trial = |(name, test): (&'static str, Test)| {
@@ -73,10 +73,14 @@ fn trials(world: Option<&Arc<World>>) -> Vec<Trial> {
     story.into_iter().map(trial).collect()
 }
 
+/// What others begin with.
+fn first() -> Story {
+    vec![("a_vdc_and_its_hall_become_running_pods", provision::running)]
+}
+
 /// What a site does with what is asked of it.
 fn at_sites() -> Story {
     vec![
-        ("a_vdc_and_its_hall_become_running_pods", provision::running),
         ("what_stands_is_not_written_again", provision::quiet),
         ("a_hall_answers_through_the_front_door", provision::front_door),
         ("people_are_told_where_it_is_and_what_hinders_it", provision::told),
