@@ -12,6 +12,7 @@ mod crossing;
 mod deletion;
 mod drift;
 mod fixture;
+mod grants;
 mod identity;
 mod lost_claim;
 mod names;
@@ -49,7 +50,7 @@ fn main() -> ExitCode {
 type Test = fn(&World) -> anyhow::Result<()>;
 
 fn trials(world: Option<&Arc<World>>) -> Vec<Trial> {
-    let tests: [(&str, Test); 23] = [
+    let tests: [(&str, Test); 24] = [
         ("a_vdc_and_its_hall_become_running_pods", provision::running),
         ("what_stands_is_not_written_again", provision::quiet),
         ("a_hall_answers_through_the_front_door", provision::front_door),
@@ -66,6 +67,7 @@ fn trials(world: Option<&Arc<World>>) -> Vec<Trial> {
         ("a_replica_at_another_site_is_activated_there", replicas::replicated),
         ("the_last_points_of_a_volume_that_is_gone_stay", lost_claim::kept),
         ("what_runs_at_one_site_is_called_from_the_other_through_the_tunnel", crossing::called),
+        ("what_one_bureau_shares_another_calls_while_both_agree", grants::agreed),
         ("without_its_vdc_a_volume_opens_no_more", volumes::shredded),
         ("nothing_is_admitted_before_isolation_stands", closed::tenant_loop),
         ("drift_of_every_kind_is_undone", drift::undone),
