@@ -7,7 +7,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use yunting_crds::access_grant::{GrantFrom, GrantPhase, GrantSite, GrantState, GrantWay, ServiceRef};
 use yunting_crds::common::Desired;
-use yunting_crds::conditions::{State, Statement, reason, say};
+use yunting_crds::conditions::{READY, State, Statement, find, reason, say};
 use yunting_crds::hall::{Component, HallRole, Port, Zone};
 use yunting_crds::hall_grant::{GRANTS, GrantPeer, GrantSide, SliceGrant};
 use yunting_crds::hall_slice::HallSliceSpec;
@@ -331,8 +331,12 @@ pub fn way(
         return Some(GrantWay::SiteApart);
     };
     let looked = |slice: &HallSlice| {
-        let observed = slice.status.as_ref().and_then(|s| s.observed_generation);
-        observed.is_some() && observed == slice.metadata.generation
+        let Some(status) = &slice.status else { return false };
+        // One that cannot write what the hall becomes has not made its name or its policies either.
+        let failed = find(&status.conditions, READY).is_some_and(|c| c.reason == reason::APPLY_FAILED);
+        status.observed_generation.is_some()
+            && status.observed_generation == slice.metadata.generation
+            && !failed
     };
     let known = agreed.is_told(&consumer.spec, &producer.spec) && looked(consumer) && looked(producer);
     Some(if known && fresh { GrantWay::Open } else { GrantWay::Pending })
@@ -344,7 +348,7 @@ pub fn ready(sites: &[GrantSite]) -> Statement {
         let of: Vec<&str> = sites.iter().filter(|s| s.way == way).map(|s| s.site.as_str()).collect();
         (!of.is_empty()).then(|| of.join(", "))
     };
-    let no = |reason, text: String| say(yunting_crds::conditions::READY, State::False, reason, text);
+    let no = |reason, text: String| say(READY, State::False, reason, text);
     if sites.is_empty() {
         return no(reason::NO_PLACE, "the component that calls runs at no site".to_owned());
     }
@@ -358,7 +362,7 @@ pub fn ready(sites: &[GrantSite]) -> Statement {
         return no(reason::IN_PROGRESS, format!("{pending} has not carried it out yet, or is silent"));
     }
     let text = format!("the service can be called at {}", named(GrantWay::Open).unwrap_or_default());
-    say(yunting_crds::conditions::READY, State::True, reason::AS_ASKED, text)
+    say(READY, State::True, reason::AS_ASKED, text)
 }
 
 /// `Ready` of a shared service: there is such a component, whoever asks for it.
@@ -369,7 +373,7 @@ pub fn offered(service: &SharedService, producer: End<'_>) -> Statement {
         hall: spec.hall.clone(),
         component: spec.component.clone(),
     };
-    let no = |reason, text: String| say(yunting_crds::conditions::READY, State::False, reason, text);
+    let no = |reason, text: String| say(READY, State::False, reason, text);
     let component = match end(producer, &at, "spec") {
         Ok((_, component)) => component,
         Err(refusal) => return no(refusal.reason, refusal.message),
@@ -378,12 +382,7 @@ pub fn offered(service: &SharedService, producer: End<'_>) -> Statement {
         Some(name) => {
             no(reason::REFERENCE, format!("spec.ports: component {} has no port {name:?}", component.name))
         }
-        None => say(
-            yunting_crds::conditions::READY,
-            State::True,
-            reason::AS_ASKED,
-            "it can be asked for and accepted",
-        ),
+        None => say(READY, State::True, reason::AS_ASKED, "it can be asked for and accepted"),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use jiff::Timestamp;
@@ -110,15 +111,20 @@ impl World {
         self.context.metrics.duration.with_label_values(&[what]).observe(since.elapsed().as_secs_f64());
     }
 
-    /// What time it is.
-    pub(super) fn now(&self) -> Timestamp {
-        self.context.timestamp()
+    /// What time it will be; at the end of all times where there is none.
+    pub(super) fn ahead(&self, by: Duration) -> Timestamp {
+        self.context.timestamp().checked_add(by).unwrap_or(Timestamp::MAX)
     }
 
     /// What the plan decides upon.
     pub(super) fn facts(&self) -> Facts {
+        self.facts_at(self.context.timestamp())
+    }
+
+    /// The same as it will be at a time if nothing else changes.
+    pub(super) fn facts_at(&self, now: Timestamp) -> Facts {
         let seen = Seen {
-            now: self.now(),
+            now,
             node: &self.node,
             records: &self.records.all(),
             pods: &self.pods.all(),

@@ -137,6 +137,7 @@ impl Memory {
     /// Forgets a hall that is gone.
     pub(super) fn forget_hall(&self, hall_uid: &str) {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(hall_uid);
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner).remove(hall_uid);
     }
 
     fn all_counted(&self) -> MutexGuard<'_, HashMap<String, Residents>> {

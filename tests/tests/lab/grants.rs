@@ -13,7 +13,7 @@ use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 use yunting_crds::access_grant::{GrantPhase, GrantWay};
 use yunting_crds::conditions::find;
-use yunting_crds::{AccessGrant, Hall, SharedService, labels};
+use yunting_crds::{AccessGrant, Hall, SharedService, VirtualDataCenter, labels};
 use yunting_tests::names::{Answer, address};
 use yunting_tests::netns::{DROPPED, accepts, each, of_pods, run};
 
@@ -101,6 +101,7 @@ impl<'a> Scene<'a> {
         }
         // What was granted counts as declared, and nothing else is open.
         boundary::agrees(self.world, self.world.lab.site(SITE)?)?;
+        on(Box::pin(self.isolated()))?;
         // The producer takes it back: what stands ends, too.
         on(Box::pin(self.taken_back()))?;
         ensure!(!says(&mut stream), "a connection goes on that was granted no more");
@@ -200,6 +201,20 @@ impl<'a> Scene<'a> {
         self.grants().patch(GRANT, &PatchParams::default(), &Patch::Merge(&patch)).await?;
         self.says(GrantPhase::Expired, "Expired").await?;
         self.without_alias().await
+    }
+
+    /// Both VDCs are seen to be closed.
+    async fn isolated(&self) -> anyhow::Result<()> {
+        for bureau in [ASKS, SHARES] {
+            let vdcs: Api<VirtualDataCenter> =
+                Api::namespaced(self.world.hub.clone(), &format!("bureau-{bureau}"));
+            let verified = |v: &VirtualDataCenter| {
+                let conditions = v.status.as_ref().map_or(&[][..], |s| &s.conditions);
+                find(conditions, "NetworkIsolated").is_some_and(|c| c.reason == "Verified")
+            };
+            until(vdcs, VDC, PATIENCE, verified).await?;
+        }
+        Ok(())
     }
 
     async fn says(&self, phase: GrantPhase, reason: &str) -> anyhow::Result<()> {

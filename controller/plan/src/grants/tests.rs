@@ -300,6 +300,12 @@ fn a_way_is_open_where_both_run_and_both_were_told() {
     let mut idle = from.clone();
     idle.spec.components[1].role = HallRole::Standby;
     assert_eq!(way(&agreed, &idle, Some(&to), true), None);
+    let mut failed = from.clone();
+    let ready = say(READY, State::False, reason::APPLY_FAILED, "refused");
+    let epoch = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(Timestamp::UNIX_EPOCH);
+    failed.status.as_mut().unwrap().conditions =
+        yunting_crds::conditions::conditions(&[], &[ready], None, &epoch);
+    assert_eq!(way(&agreed, &failed, Some(&to), true), Some(GrantWay::Pending), "what could not be written");
     let mut late = to;
     late.metadata.generation = Some(5);
     assert_eq!(way(&agreed, &from, Some(&late), true), Some(GrantWay::Pending));

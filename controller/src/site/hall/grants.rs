@@ -13,7 +13,7 @@ use crate::site::vdc::slice_of;
 use crate::site::world::World;
 
 /// Longest time for which a clock is believed to go as it went: a grant ends by what the clock says then.
-const LONGEST: Duration = Duration::from_mins(1);
+const LONGEST: Duration = Duration::from_mins(10);
 
 /// Halls here that it may call, as their own slices have them.
 pub(super) fn peers(world: &World, hall: &ValidHallSlice) -> BTreeMap<String, Peer> {
