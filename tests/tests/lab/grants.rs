@@ -29,6 +29,9 @@ const CALLER: &str = "desk";
 const CALLED: &str = "registry";
 const SERVICE: &str = "query";
 const GRANT: &str = "lookup";
+/// Each bureau's hall and its components.
+const HALLS: [(&str, &str, [&str; 2]); 2] =
+    [(ASKS, CALLER, ["caller", "other"]), (SHARES, CALLED, ["query", "inner"])];
 
 pub fn agreed(world: &World) -> anyhow::Result<()> {
     let scene = Scene::made(world)?;
@@ -43,7 +46,7 @@ struct Scene<'a> {
     asks: Client,
     shares: Client,
     /// Namespaces of their VDCs at the site.
-    places: [String; 2],
+    places: Vec<String>,
 }
 
 impl<'a> Scene<'a> {
@@ -53,13 +56,14 @@ impl<'a> Scene<'a> {
             world.runtime.block_on(world.as_person("hub", &token))
         };
         let places = world.runtime.block_on(async {
-            let consumer = hall(world, ASKS, CALLER, &["caller", "other"]).await?;
-            let producer = hall(world, SHARES, CALLED, &["query", "inner"]).await?;
-            let halls = [(ASKS, CALLER), (SHARES, CALLED)];
-            for (bureau, hall) in halls {
-                world.hall_ready(&format!("bureau-{bureau}"), hall).await?;
+            let mut places = Vec::new();
+            for (bureau, name, components) in HALLS {
+                places.push(hall(world, bureau, name, &components).await?);
             }
-            anyhow::Ok([consumer, producer])
+            for (bureau, name, _) in HALLS {
+                world.hall_ready(&format!("bureau-{bureau}"), name).await?;
+            }
+            anyhow::Ok(places)
         })?;
         Ok(Self { world, asks: person(ASKS)?, shares: person(SHARES)?, places })
     }
@@ -102,10 +106,12 @@ impl<'a> Scene<'a> {
         // What was granted counts as declared, and nothing else is open.
         boundary::agrees(self.world, self.world.lab.site(SITE)?)?;
         on(Box::pin(self.isolated()))?;
-        // The producer takes it back: what stands ends, too.
+        // The producer takes it back: what stands ends, too, though neither hall can be carried out as it is written now.
+        on(Box::pin(self.halls("ghost", "ReferenceInvalid")))?;
         on(Box::pin(self.taken_back()))?;
         ensure!(!says(&mut stream), "a connection goes on that was granted no more");
         ensure!(!passes(&caller.0, query.1)?, "it passes though the producer took it back");
+        on(Box::pin(self.halls("", "AsAsked")))?;
         // Again, until an end that both know.
         on(Box::pin(self.accepted()))?;
         ensure!(passes(&caller.0, query.1)?, "when it was accepted again");
@@ -185,6 +191,22 @@ impl<'a> Scene<'a> {
     async fn accept(&self, entries: &Value) -> anyhow::Result<()> {
         let patch = json!({"spec": {"accepted": entries}});
         self.services().patch(SERVICE, &PatchParams::default(), &Patch::Merge(&patch)).await.map(drop)?;
+        Ok(())
+    }
+
+    /// Both halls call something, or nothing, and it is said how that is.
+    async fn halls(&self, calls: &str, reason: &str) -> anyhow::Result<()> {
+        for (bureau, name, components) in HALLS {
+            let namespace = format!("bureau-{bureau}");
+            self.world.apply::<Hall>(Some(&namespace), name, spec(self.world, &components, calls)).await?;
+            let said = |h: &Hall| {
+                let Some(status) = &h.status else { return false };
+                let ready = find(&status.conditions, "Ready");
+                status.observed_generation == h.metadata.generation
+                    && ready.is_some_and(|c| c.reason == reason)
+            };
+            until(Api::namespaced(self.world.hub.clone(), &namespace), name, PATIENCE, said).await?;
+        }
         Ok(())
     }
 
@@ -279,7 +301,7 @@ impl<'a> Scene<'a> {
     async fn ended(&self) -> anyhow::Result<()> {
         let _ = self.grants().delete(GRANT, &DeleteParams::default()).await;
         let _ = self.services().delete(SERVICE, &DeleteParams::default()).await;
-        for (bureau, hall) in [(ASKS, CALLER), (SHARES, CALLED)] {
+        for (bureau, hall, _) in HALLS {
             let namespace = format!("bureau-{bureau}");
             let halls: Api<Hall> = Api::namespaced(self.world.hub.clone(), &namespace);
             halls.delete(hall, &DeleteParams::default()).await?;
@@ -306,16 +328,21 @@ async fn hall(world: &World, bureau: &str, name: &str, components: &[&str]) -> a
     let namespace = world.bureau(bureau).await?;
     world.small_vdc(&namespace, VDC, &[SITE]).await?;
     let vdc = world.vdc_ready(&namespace, VDC).await?;
+    world.apply::<Hall>(Some(&namespace), name, spec(world, components, "")).await?;
+    Ok(namespace_of(&vdc, "app"))
+}
+
+/// A hall of these components, the first of which calls something or nothing.
+fn spec(world: &World, components: &[&str], calls: &str) -> Value {
     let image = world.images.get("hall").cloned().unwrap_or_default();
-    let component = |name: &&str| {
+    let component = |(i, name): (usize, &&str)| {
+        let calls = if i == 0 && !calls.is_empty() { json!([{"component": calls}]) } else { json!([]) };
         json!({"name": name, "zone": "Approval", "image": image, "resources": {"cpu": "20m", "memory": "48Mi"},
-            "ports": [{"name": "http", "port": 8080}], "probes": {"ready": {"http": "/healthz"}},
+            "ports": [{"name": "http", "port": 8080}], "probes": {"ready": {"http": "/healthz"}}, "calls": calls,
             "env": [{"name": "HALL_MODE", "value": "approval"}, {"name": "HALL_NAME", "value": "测试厅"}]})
     };
-    let components: Vec<Value> = components.iter().map(component).collect();
-    let spec = json!({"vdcRef": {"name": VDC}, "displayName": "测试厅", "components": components});
-    world.apply::<Hall>(Some(&namespace), name, spec).await?;
-    Ok(namespace_of(&vdc, "app"))
+    let components: Vec<Value> = components.iter().enumerate().map(component).collect();
+    json!({"vdcRef": {"name": VDC}, "displayName": "测试厅", "components": components})
 }
 
 /// Whether somebody accepts a connection; what is to pass has several chances.
