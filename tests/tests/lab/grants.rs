@@ -13,7 +13,7 @@ use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 use yunting_crds::access_grant::{GrantPhase, GrantWay};
 use yunting_crds::conditions::find;
-use yunting_crds::{AccessGrant, Hall, SharedService, VirtualDataCenter, labels};
+use yunting_crds::{AccessGrant, Hall, HallSlice, SharedService, VirtualDataCenter, labels};
 use yunting_tests::names::{Answer, address};
 use yunting_tests::netns::{DROPPED, accepts, each, of_pods, run};
 
@@ -103,9 +103,12 @@ impl<'a> Scene<'a> {
         ] {
             ensure!(!passes(from, to)?, "{what}");
         }
-        // What was granted counts as declared, and nothing else is open.
+        // What was granted counts as declared, and nothing else is open; and nothing of it is written again meanwhile.
+        let before = self.world.runtime.block_on(self.written())?;
         boundary::agrees(self.world, self.world.lab.site(SITE)?)?;
         on(Box::pin(self.isolated()))?;
+        let after = self.world.runtime.block_on(self.written())?;
+        ensure!(before == after, "something was written again: {before:?} became {after:?}");
         // The producer takes it back: what stands ends, too, though neither hall can be carried out as it is written now.
         on(Box::pin(self.halls("ghost", "ReferenceInvalid")))?;
         on(Box::pin(self.taken_back()))?;
@@ -223,6 +226,26 @@ impl<'a> Scene<'a> {
         self.grants().patch(GRANT, &PatchParams::default(), &Patch::Merge(&patch)).await?;
         self.says(GrantPhase::Expired, "Expired").await?;
         self.without_alias().await
+    }
+
+    /// Versions of what the grant is written into; of slices their generations, as sites write their statuses.
+    async fn written(&self) -> anyhow::Result<Vec<String>> {
+        let version = |m: &kube::api::ObjectMeta| m.resource_version.clone().unwrap_or_default();
+        let mut all = vec![
+            version(&self.grants().get(GRANT).await?.metadata),
+            version(&self.services().get(SERVICE).await?.metadata),
+        ];
+        let slices: Api<HallSlice> = Api::namespaced(self.world.hub.clone(), &format!("site-{SITE}"));
+        for slice in slices.list(&ListParams::default()).await? {
+            if !slice.spec.grants.is_empty() {
+                all.push(format!("{} {:?}", slice.name_any(), slice.metadata.generation));
+            }
+        }
+        ensure!(all.len() == 4, "both halls' slices carry the grant: {all:?}");
+        let services: Api<Service> = Api::namespaced(self.world.site(SITE).await?, &self.places[0]);
+        let labelled = ListParams::default().labels(&format!("{}=caller", labels::COMPONENT));
+        all.extend(services.list(&labelled).await?.iter().map(|s| version(&s.metadata)));
+        Ok(all)
     }
 
     /// Both VDCs are seen to be closed.
