@@ -16,6 +16,7 @@ use yunting_crds::conditions::find;
 use yunting_crds::{AccessGrant, Hall, HallSlice, SharedService, VirtualDataCenter, labels};
 use yunting_tests::names::{Answer, address};
 use yunting_tests::netns::{DROPPED, accepts, each, of_pods, run};
+use yunting_tests::node::process::eventually;
 
 use super::boundary;
 use super::fixture::{PATIENCE, World, gone, namespace_of, ready, until};
@@ -287,16 +288,12 @@ impl<'a> Scene<'a> {
         let status = self.world.runtime.block_on(self.grants().get(GRANT))?.status.unwrap_or_default();
         let Some(name) = status.address else { return Ok(None) };
         let full = format!("{name}.cluster.local");
-        // What is answered of it is kept for five seconds, a no, too.
-        let found = (0..20).any(|_| {
-            let (full, server) = (full.clone(), server);
+        // What is answered of a name is kept for five seconds, a no, too.
+        eventually(&format!("the name {full}"), || {
+            let full = full.clone();
             let answer = run(from, move || address(server, &full));
-            matches!(answer, Ok(Ok(Answer::Found))) || {
-                std::thread::sleep(Duration::from_millis(500)); // between two questions
-                false
-            }
-        });
-        ensure!(found, "{full} is not answered");
+            matches!(answer, Ok(Ok(Answer::Found))).then_some(())
+        })?;
         let alias = name.split('.').next().unwrap_or_default().to_owned();
         let service = self.world.runtime.block_on(async {
             let services: Api<Service> = Api::namespaced(self.world.site(SITE).await?, &self.places[0]);
