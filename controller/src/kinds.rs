@@ -3,8 +3,8 @@
 use kube::{Resource, ResourceExt};
 use serde_json::{Value, json};
 use yunting_crds::{
-    Bureau, DeletionCertificate, Hall, HallSlice, NodeReport, Site, SiteReport, SliceRecord, VdcSlice,
-    VirtualDataCenter, VolumeKey, VolumeReplica, VolumeReplication, labels,
+    AccessGrant, Bureau, DeletionCertificate, Hall, HallSlice, NodeReport, SharedService, Site, SiteReport,
+    SliceRecord, VdcSlice, VirtualDataCenter, VolumeKey, VolumeReplica, VolumeReplication, labels,
 };
 use yunting_plan::object::{ApiKind, Object};
 
@@ -34,6 +34,7 @@ macro_rules! ours {
 ours! {
     Site "sites" false, SiteReport "sitereports" true, Bureau "bureaus" false,
     VirtualDataCenter "virtualdatacenters" true, VdcSlice "vdcslices" true,
+    SharedService "sharedservices" true, AccessGrant "accessgrants" true,
     Hall "halls" true, HallSlice "hallslices" true, SliceRecord "slicerecords" false,
     NodeReport "nodereports" false, VolumeKey "volumekeys" false,
     DeletionCertificate "deletioncertificates" true,

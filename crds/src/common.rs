@@ -35,6 +35,11 @@ pub fn time(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "maxLength": 30, "pattern": TIME})
 }
 
+/// The same where it may be absent.
+pub fn optional_time(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "maxLength": 30, "pattern": TIME, "nullable": true})
+}
+
 /// A text for people, in any script, at most 64 characters.
 pub fn display_name(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "minLength": 1, "maxLength": 64})

@@ -102,6 +102,16 @@ pub mod reason {
     pub const TUNNEL_MISSING: &str = "TunnelMissing";
     /// One site only was asked for.
     pub const SINGLE_SITE: &str = "SingleSite";
+    /// The bureau that shares a service has not accepted the grant.
+    pub const NOT_ACCEPTED: &str = "NotAccepted";
+    /// No service of that name is shared with the bureau that asks.
+    pub const NOT_SHARED: &str = "NotShared";
+    /// The time of a grant, or of its acceptance, is over.
+    pub const EXPIRED: &str = "Expired";
+    /// The bureau that asked has withdrawn.
+    pub const WITHDRAWN: &str = "Withdrawn";
+    /// Consumer and service run at different sites, and grants do not lead from one to another.
+    pub const SITE_APART: &str = "SiteApart";
     /// The object is being removed.
     pub const DELETING: &str = "Deleting";
     /// The VDC it needs is not ready.

@@ -8,8 +8,8 @@ use serde_json::json;
 
 use crate::conditions::{READY, reason};
 use crate::{
-    Bureau, DeletionCertificate, Hall, HallSlice, NodeReport, Site, SiteReport, SliceRecord, VdcSlice,
-    VdcTemplate, VirtualDataCenter, VolumeKey, VolumeReplica, VolumeReplication,
+    AccessGrant, Bureau, DeletionCertificate, Hall, HallSlice, NodeReport, SharedService, Site, SiteReport,
+    SliceRecord, VdcSlice, VdcTemplate, VirtualDataCenter, VolumeKey, VolumeReplica, VolumeReplication,
 };
 
 /// Where a CRD is installed.
@@ -33,6 +33,8 @@ pub fn all() -> Vec<(Place, CustomResourceDefinition)> {
         Hall::crd(),
         HallSlice::crd(),
         DeletionCertificate::crd(),
+        SharedService::crd(),
+        AccessGrant::crd(),
     ];
     let mut all: Vec<_> = hub.into_iter().map(|crd| (Place::Hub, finish(crd))).collect();
     all.push((Place::Site, finish(SliceRecord::crd())));

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::common::{self, Desired, SliceSource};
 use crate::hall::{AvailabilityClass, Component, HallRole, Portal};
+use crate::hall_grant::SliceGrant;
 use crate::hall_volume::{HallVolume, ReplicaState, WantedCopies, WantedReplica};
 use crate::tunnel::{Elsewhere, HallPod};
 
@@ -78,6 +79,11 @@ pub struct HallSliceSpec {
     #[schemars(length(max = 8))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub elsewhere: Vec<Elsewhere>,
+    /// Grants to and from halls of other VDCs, both bureaus agreeing. What is not named here does not pass.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 128))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub grants: Vec<SliceGrant>,
 }
 
 /// The VDC that a hall runs in.

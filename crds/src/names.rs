@@ -116,6 +116,13 @@ pub fn component_object(hall_uid: &str, hall: &HallName, component: &ComponentNa
     format!("{hall}-{component}-{}", short_hash(identity.as_bytes()))
 }
 
+/// Name of the Service by which a component calls what a bureau shares: `<service>-<6 of base32 sha256 of the identity>`. It is the
+/// same for every grant, so that one that follows another changes nothing for who calls.
+pub fn grant_alias(hall_uid: &str, component: &str, bureau: &str, service: &str) -> String {
+    let identity = format!("grant/{hall_uid}/{component}/{bureau}/{service}");
+    format!("{service}-{}", short_hash(identity.as_bytes()))
+}
+
 /// Name of a slice: `<kind>-<uid>`.
 pub fn slice(kind: SliceKind, uid: &str) -> String {
     format!("{}-{uid}", kind.prefix())

@@ -93,6 +93,8 @@ fn typed(kind: &str, object: &Value) -> Result<Value, serde_json::Error> {
         "VdcSlice" => through::<yunting_crds::VdcSlice>(object),
         "Hall" => through::<yunting_crds::Hall>(object),
         "DeletionCertificate" => through::<yunting_crds::DeletionCertificate>(object),
+        "SharedService" => through::<yunting_crds::SharedService>(object),
+        "AccessGrant" => through::<yunting_crds::AccessGrant>(object),
         "HallSlice" => through::<yunting_crds::HallSlice>(object),
         "SliceRecord" => through::<yunting_crds::SliceRecord>(object),
         "NodeReport" => through::<yunting_crds::NodeReport>(object),

@@ -79,7 +79,16 @@ async fn the_bozhou_samples_are_accepted(server: &Server) {
 
 async fn an_object_is_not_ready_from_birth(server: &Server) {
     for sample in samples("good") {
-        let kinds = ["Site", "Bureau", "VirtualDataCenter", "Hall", "VdcSlice", "HallSlice", "SiteReport"];
+        let kinds = [
+            "Site",
+            "Bureau",
+            "VirtualDataCenter",
+            "Hall",
+            "SharedService",
+            "VdcSlice",
+            "HallSlice",
+            "SiteReport",
+        ];
         if !kinds.contains(&sample.kind()) || !sample.name.ends_with("minimal") {
             continue;
         }

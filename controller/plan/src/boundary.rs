@@ -18,6 +18,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::net::Ipv4Addr;
 
+use k8s_openapi::jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::hall::ValidHallSlice;
@@ -43,6 +44,13 @@ pub struct Facts {
     /// Networks of other sites' pods, as this node is told by whoever runs it. Nothing comes from there or goes there but
     /// through the tunnel, and no slice makes them more.
     pub abroad: BTreeSet<Network>,
+}
+
+impl Facts {
+    /// When the first grant ends: then everything has to be looked at again, though nothing has changed.
+    pub fn next_end(&self) -> Option<Timestamp> {
+        self.halls.iter().filter_map(ValidHallSlice::next_end).min()
+    }
 }
 
 /// What the pods of a platform namespace are for.

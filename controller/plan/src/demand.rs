@@ -54,12 +54,12 @@ fn calls(hall: &HallSpec, component: &Component, at: &impl Fn(&str) -> String) -
     for call in &component.calls {
         if let Some(shared) = &call.shared_service {
             let text = format!(
-                "{}: sharedService {}/{} needs grants between VDCs, which are not built yet; remove the call",
+                "{}: sharedService {}/{} is called through an AccessGrant that names this component: make one, and remove the call",
                 at("calls"),
                 shared.vdc,
                 shared.name
             );
-            return Err(Refusal { reason: reason::PROVIDER_MISSING, message: text });
+            return Err(invalid(text));
         }
         let Some(name) = &call.component else { continue };
         match hall.components.iter().find(|c| c.name == *name) {
@@ -200,7 +200,7 @@ mod tests {
                 "namespace \"nope\" is no namespace of the VDC; it has app, sandbox",
             ),
             (json!({"calls": [{"component": "ghost"}]}), "\"ghost\" is no component"),
-            (json!({"calls": [{"sharedService": {"vdc": "x", "name": "y"}}]}), "not built yet"),
+            (json!({"calls": [{"sharedService": {"vdc": "x", "name": "y"}}]}), "through an AccessGrant"),
             (json!({"env": [{"name": "P", "secretKey": {"name": "s", "key": "k"}}]}), "not among secretRefs"),
             (json!({"kind": "Stateful", "namespace": "sandbox"}), "HallsOnly"),
             (json!({"resources": {"cpu": "lots", "memory": "1Gi"}}), "\"lots\" is not a quantity"),

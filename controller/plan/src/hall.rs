@@ -8,6 +8,7 @@ pub mod config;
 pub mod disruption;
 pub mod door;
 pub mod elsewhere;
+pub mod grants;
 pub mod network;
 pub mod replica;
 pub mod route;
@@ -46,6 +47,8 @@ pub struct ValidHallSlice {
     pub everywhere: bool,
     /// The hall at other sites, as far as what is said of it is believed.
     pub elsewhere: Vec<elsewhere::Abroad>,
+    /// Grants to and from halls of other VDCs that have not ended.
+    pub grants: grants::Grants,
 }
 
 /// How clients reach a hall.

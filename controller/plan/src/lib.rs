@@ -11,6 +11,7 @@ pub mod certificate;
 pub mod demand;
 pub mod elsewhere;
 pub mod gate;
+pub mod grants;
 pub mod hall;
 pub mod news;
 pub mod object;

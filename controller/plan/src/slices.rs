@@ -172,6 +172,8 @@ pub fn hall_slice(hall: &HallInput<'_>, site: SiteRole) -> Option<HallSliceSpec>
         copies: Vec::new(),
         // What stands says this, too: [`crate::elsewhere::fill`].
         elsewhere: Vec::new(),
+        // And this what both bureaus agree to: [`crate::grants::fill`].
+        grants: Vec::new(),
     })
 }
 

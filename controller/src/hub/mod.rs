@@ -1,12 +1,15 @@
-//! The hub's controllers: sites, bureaus, VDCs and halls. One of all running instances is active.
+//! The hub's controllers: sites, bureaus, VDCs, halls, and what bureaus share. One of all running instances is active.
 
 mod bureau;
 mod certificates;
+mod grant;
 mod hall;
 mod liveness;
 mod rights;
 mod said;
 mod secrets;
+mod service;
+mod sharing;
 mod site;
 mod slices;
 mod standing;
@@ -31,6 +34,7 @@ use crate::ops::{self, Readiness};
 use crate::queue::{Queue, queue};
 use crate::watchdog;
 use crate::writer::Writer;
+use sharing::Shared;
 use world::{ObjectKey, Wakers, World};
 
 /// How a hub controller is started.
@@ -53,6 +57,8 @@ struct Queues {
     bureaus: Queue<ObjectKey>,
     vdcs: Queue<ObjectKey>,
     halls: Queue<ObjectKey>,
+    grants: Queue<ObjectKey>,
+    services: Queue<ObjectKey>,
 }
 
 /// Runs until stopped or until the lead is lost.
@@ -104,11 +110,21 @@ async fn work(
     let (bureaus_waker, bureaus) = queue("hub-bureau");
     let (vdcs_waker, vdcs) = queue("hub-vdc");
     let (halls_waker, halls) = queue("hub-hall");
-    let wakers = Wakers { sites: sites_waker, bureaus: bureaus_waker, vdcs: vdcs_waker, halls: halls_waker };
+    let (grants_waker, grants) = queue("hub-grant");
+    let (services_waker, services) = queue("hub-service");
+    let wakers = Wakers {
+        sites: sites_waker,
+        bureaus: bureaus_waker,
+        vdcs: vdcs_waker,
+        halls: halls_waker,
+        grants: grants_waker,
+        services: services_waker,
+        sharing: Shared::default(),
+    };
     // Bureaus take turns.
     let (crowd, of_bureau) = (Crowd::default(), |key: &ObjectKey| key.namespace.clone());
     let (vdcs, halls) = (vdcs.by_turns(&crowd, of_bureau), halls.by_turns(&crowd, of_bureau));
-    let queues = Queues { sites, bureaus, vdcs, halls };
+    let queues = Queues { sites, bureaus, vdcs, halls, grants, services };
     let world = World::start(&servers.client, writer, context, term, wakers, stop).await?;
     readiness.set(true);
     tracing::info!("caches are filled");
@@ -136,6 +152,8 @@ async fn run_queues(world: Arc<World>, queues: Queues, stop: &CancellationToken)
         () = reconcile!(queues.bureaus, bureau) => (),
         () = reconcile!(queues.vdcs, vdc) => (),
         () = reconcile!(queues.halls, hall) => (),
+        () = reconcile!(queues.grants, grant) => (),
+        () = reconcile!(queues.services, service) => (),
         () = liveness::watch_over(world.clone()) => (),
     }
 }

@@ -4,7 +4,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 use serde::Serialize;
 use serde_json::json;
-use yunting_crds::{Bureau, BureauStatus, Hall, HallStatus, Site, SiteStatus, VdcStatus, VirtualDataCenter};
+use yunting_crds::{
+    AccessGrant, AccessGrantStatus, Bureau, BureauStatus, Hall, HallStatus, SharedService,
+    SharedServiceStatus, Site, SiteStatus, VdcStatus, VirtualDataCenter,
+};
 
 use super::world::World;
 use crate::events;
@@ -42,7 +45,10 @@ macro_rules! said {
     )*};
 }
 
-said! { Site SiteStatus, Bureau BureauStatus, VirtualDataCenter VdcStatus, Hall HallStatus }
+said! {
+    Site SiteStatus, Bureau BureauStatus, VirtualDataCenter VdcStatus, Hall HallStatus,
+    SharedService SharedServiceStatus, AccessGrant AccessGrantStatus,
+}
 
 impl Versions {
     /// The version as which an object is known that the watch has brought: that one, or ours upon it.

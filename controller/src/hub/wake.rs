@@ -100,7 +100,11 @@ pub(super) fn vdc_touched(w: &Wakers, halls: &Late<Hall>, vdc: &VirtualDataCente
 
 fn halls_of(w: &Wakers, halls: &Late<Hall>, vdc: &VirtualDataCenter) {
     let in_it = tag::in_vdc(&vdc.namespace().unwrap_or_default(), &vdc.name_any());
-    halls.tagged(&in_it).iter().for_each(|h| w.halls.wake_after(key(h.as_ref()), GATHER));
+    for hall in halls.tagged(&in_it) {
+        let key = key(hall.as_ref());
+        w.grants_of(&key.namespace, &key.name);
+        w.halls.wake_after(key, GATHER);
+    }
 }
 
 /// A hall that leaves or asks for something else may give back its host, its room and its VDC.
@@ -115,6 +119,9 @@ pub(super) fn hall_touched(
     let before = seen.before(&key(hall).to_string(), hall.metadata.generation);
     if hall.metadata.deletion_timestamp.is_some() || matches!(before, Before::Other(_)) {
         gives_back(w, vdcs, halls, hall);
+    }
+    if hall.metadata.deletion_timestamp.is_some() || !matches!(before, Before::Same) {
+        w.grants_of(&hall.namespace().unwrap_or_default(), &hall.name_any());
     }
     w.bureau_of(&hall.namespace().unwrap_or_default());
 }

@@ -1,7 +1,7 @@
 //! Everything the hub has seen: caches of its kinds, the ledger of promises, the sites' beats; and who is woken
 //! by what. No decision is made here.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -22,6 +22,7 @@ use super::certificates::Certificates;
 use super::liveness::Liveness;
 use super::rights::Rights;
 use super::secrets::HashKey;
+use super::sharing::{Shared, Sharing};
 use super::wake::{self, Late, Seen};
 use crate::cache::{Cache, Cached, Tags};
 use crate::context::Context;
@@ -69,6 +70,10 @@ pub(super) struct Wakers {
     pub(super) bureaus: Waker<ObjectKey>,
     pub(super) vdcs: Waker<ObjectKey>,
     pub(super) halls: Waker<ObjectKey>,
+    pub(super) grants: Waker<ObjectKey>,
+    pub(super) services: Waker<ObjectKey>,
+    /// What is shared, from when it is watched on.
+    pub(super) sharing: Shared,
 }
 
 impl Wakers {
@@ -97,6 +102,7 @@ impl Wakers {
     fn hall_slice(&self, slice: &HallSlice) {
         let source = &slice.spec.source;
         let namespace = format!("{}{}", names::BUREAU_NAMESPACE_PREFIX, source.bureau);
+        self.grants_of(&namespace, &source.name);
         self.halls.wake_after(ObjectKey { namespace, name: source.name.clone() }, GATHER);
     }
 }
@@ -119,6 +125,8 @@ pub(super) struct World {
     pub(super) namespaces: Cache<Namespace>,
     /// What became of the keys of VDCs that are gone.
     pub(super) certificates: Certificates,
+    /// What bureaus share, and who asks for it.
+    pub(super) sharing: Sharing,
     /// Roles and bindings of people and sites.
     pub(super) rights: Rights,
     /// Secrets of bureaus that halls may read, and our copies of them.
@@ -161,7 +169,7 @@ impl Starter<'_> {
 
 /// Tags by which caches of the hub are asked.
 pub(super) mod tag {
-    use super::{Bureau, Hall, Resource, ResourceExt, Secret, VdcSlice, labels};
+    use super::{Bureau, Hall, HallSlice, Resource, ResourceExt, Secret, VdcSlice, labels};
 
     /// The namespace alone.
     pub(in crate::hub) fn namespace<K: Resource>(object: &K) -> Vec<String> {
@@ -183,6 +191,11 @@ pub(super) mod tag {
     /// Slices by the VDC's uid, and by namespace.
     pub(super) fn slice(slice: &VdcSlice) -> Vec<String> {
         vec![slice.spec.source.uid.clone(), slice.namespace().unwrap_or_default()]
+    }
+
+    /// Slices of halls by namespace, and by their name, which is the same at every site.
+    pub(super) fn hall_slice(slice: &HallSlice) -> Vec<String> {
+        vec![slice.namespace().unwrap_or_default(), slice.name_any()]
     }
 
     /// Copies of Secrets by the VDC's uid.
@@ -227,7 +240,7 @@ impl World {
             let w = w.clone();
             move |s: &VdcSlice| w.vdc_slice(s)
         });
-        let hall_slices = start.tagged(any(), tag::namespace, {
+        let hall_slices = start.tagged(any(), tag::hall_slice, {
             let w = w.clone();
             move |s: &HallSlice| w.hall_slice(s)
         });
@@ -258,6 +271,7 @@ impl World {
             let w = w.clone();
             move |n: &Namespace| wake::namespace_touched(&w, n)
         });
+        let sharing = Sharing::start(&start, &w);
         let rights = Rights::start(&start, &w);
         let certificates = Certificates::start(&start);
         let secrets = start.tagged(any().labels(labels::VDC), tag::copy, {
@@ -285,6 +299,7 @@ impl World {
             hall_slices,
             namespaces,
             certificates,
+            sharing,
             rights,
             secrets,
             liveness,
@@ -309,6 +324,7 @@ impl World {
         self.hall_slices.ready().await;
         self.namespaces.ready().await;
         self.certificates.ready().await;
+        self.sharing.ready().await;
         self.rights.ready().await;
         self.secrets.ready().await;
     }
@@ -367,6 +383,17 @@ impl World {
         for vdc in self.vdcs.select(waits) {
             self.wakers.vdcs.wake(key(vdc.as_ref()));
         }
+    }
+
+    /// Slices of a hall, by site.
+    pub(super) fn hall_slices_of(&self, uid: &str) -> BTreeMap<String, Arc<HallSlice>> {
+        let name = names::slice(names::SliceKind::Hall, uid);
+        let mine = self.hall_slices.tagged(&name);
+        let by_site = |s: Arc<HallSlice>| {
+            let site = names::SiteName::from_namespace(&s.namespace()?)?;
+            Some((site.to_string(), s))
+        };
+        mine.into_iter().filter_map(by_site).collect()
     }
 
     /// Wakes everything that lives at a site: its beat began or stopped, or what it offers changed.

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, Node as KubeNode, Pod as KubePod, Probe};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt;
@@ -21,6 +22,8 @@ const APP: &str = "k8s-app";
 
 /// What was seen of a site, from one of its nodes.
 pub struct Seen<'a> {
+    /// What time it is: grants end by it, whether the hub is heard or not.
+    pub now: Timestamp,
     /// Name of this node.
     pub node: &'a str,
     /// The site's copies of its slices.
@@ -53,8 +56,10 @@ impl Seen<'_> {
             specs().filter_map(|s| ValidVdcSlice::try_from(s.vdc.as_ref()?).ok()).collect();
         let by_uid: HashMap<&str, &ValidVdcSlice> = vdcs.iter().map(|v| (v.owner.uid.as_str(), v)).collect();
         // A hall that stands is judged as one that stands: a quota that was lowered below it closes nothing.
-        let hall =
-            |slice: &HallSliceSpec| ValidHallSlice::standing(slice, by_uid.get(slice.vdc.uid.as_str())?).ok();
+        let hall = |slice: &HallSliceSpec| {
+            let vdc = by_uid.get(slice.vdc.uid.as_str())?;
+            Some(ValidHallSlice::standing(slice, vdc).ok()?.with_grants(slice, vdc, self.now))
+        };
         let halls = specs().filter_map(|s| hall(s.hall.as_ref()?)).collect();
         let of_nodes = self.nodes.iter().flat_map(|n| addresses(n)).map(Network::host);
         let inside = self.inside.iter().copied().chain([Network::METADATA]).chain(of_nodes);

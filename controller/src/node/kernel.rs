@@ -15,8 +15,11 @@ use crate::ops::Readiness;
 
 /// Time for which changes are gathered: many pods start together.
 const GATHER: Duration = Duration::from_millis(2);
-/// Time between looks at whether somebody else has changed the table.
+/// Time between looks at whether somebody else has changed the table, or a grant has ended.
 const LOOK: Duration = Duration::from_secs(1);
+/// So long before its end a grant is taken out: the look that sees the end coming, and the transaction, take their time, and
+/// nothing may pass when a prober, or anybody else, holds it to the end.
+const AHEAD: Duration = Duration::from_secs(2);
 /// Time for one transaction. A table of thousands of pods takes a fifth of a second.
 const TRANSACTION: Duration = Duration::from_secs(10);
 /// Time until a failed transaction is tried again.
@@ -30,7 +33,8 @@ pub(super) async fn keep(world: &World, readiness: &Readiness) -> anyhow::Result
     loop {
         let number = *changes.borrow_and_update();
         let since = Instant::now();
-        let table = Table::of(&world.facts());
+        let facts = world.facts_at(world.ahead(AHEAD));
+        let (table, ends) = (Table::of(&facts), facts.next_end());
         let brought = bring(stands.take(), table).await;
         world.count("boundary", since, brought.is_ok());
         match brought {
@@ -62,6 +66,10 @@ pub(super) async fn keep(world: &World, readiness: &Readiness) -> anyhow::Result
                     break;
                 }
                 _ = look.tick() => {
+                    // A grant ends by the clock, which may be put forward, too: it is read, not waited for.
+                    if ends.is_some_and(|end| end <= world.ahead(AHEAD)) {
+                        break;
+                    }
                     let here = chains().await;
                     if stands.as_ref().is_none_or(|s| here.as_ref().ok() != Some(&s.chains)) {
                         tracing::error!("somebody else has changed the boundary; it is put back whole");

@@ -85,9 +85,10 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let listen = options.listen;
     let serve = tokio::spawn(ops::serve(listen, metrics.clone(), readiness.clone(), stop.clone()));
     tokio::spawn(watchdog::watch_over(watchdogs, metrics.clone()));
-    let world = Arc::new(World::start(&options, &own.client, &metrics, &stop).await?);
+    let context = Context::new(metrics.clone());
+    let world = Arc::new(World::start(&options, &own.client, &context, &stop).await?);
     tracing::info!("caches of the node are filled");
-    let (writer, context) = (Writer::new(own.client.clone(), metrics.clone()), Context::new(metrics.clone()));
+    let writer = Writer::new(own.client.clone(), metrics.clone());
     let beyond: Vec<_> = options.beyond.iter().map(|a| (*a.ip(), a.port())).collect();
     let (report, gate_socket) = (prober::report(&world).key, gate::local::socket(&options.socket));
     tokio::select! {

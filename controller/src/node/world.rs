@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use anyhow::Context as _;
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::runtime::watcher;
 use kube::{Api, Client};
@@ -20,6 +22,7 @@ use super::facts::{Seen, pod_networks};
 use super::gate::{self, Gates};
 use super::links::{Links, routes};
 use crate::cache::{Cache, Cached};
+use crate::context::Context;
 use crate::metrics::Metrics;
 use crate::wire::Read;
 
@@ -44,7 +47,7 @@ pub(super) struct World {
     pub(super) changes: Changes,
     /// The kernel's table may not be what it was made: it is put back whole.
     pub(super) renew: Notify,
-    metrics: Arc<Metrics>,
+    context: Context,
 }
 
 /// Counts what has changed, and how much of it the kernel has.
@@ -104,13 +107,24 @@ impl World {
     /// Counts what was done and how long it took.
     pub(super) fn count(&self, what: &str, since: Instant, done: bool) {
         let result = if done { "ok" } else { "failed" };
-        self.metrics.reconciles.with_label_values(&[what, result]).inc();
-        self.metrics.duration.with_label_values(&[what]).observe(since.elapsed().as_secs_f64());
+        self.context.metrics.reconciles.with_label_values(&[what, result]).inc();
+        self.context.metrics.duration.with_label_values(&[what]).observe(since.elapsed().as_secs_f64());
+    }
+
+    /// What time it will be; at the end of all times where there is none.
+    pub(super) fn ahead(&self, by: Duration) -> Timestamp {
+        self.context.timestamp().checked_add(by).unwrap_or(Timestamp::MAX)
     }
 
     /// What the plan decides upon.
     pub(super) fn facts(&self) -> Facts {
+        self.facts_at(self.context.timestamp())
+    }
+
+    /// The same as it will be at a time if nothing else changes.
+    pub(super) fn facts_at(&self, now: Timestamp) -> Facts {
         let seen = Seen {
+            now,
             node: &self.node,
             records: &self.records.all(),
             pods: &self.pods.all(),
@@ -135,7 +149,7 @@ impl World {
     pub(super) async fn start(
         options: &Options,
         client: &Client,
-        metrics: &Arc<Metrics>,
+        context: &Context,
         stop: &CancellationToken,
     ) -> anyhow::Result<Self> {
         let changes = Changes::default();
@@ -145,7 +159,7 @@ impl World {
         // Before anything is waited for: what stands is looked after at once.
         let gates = Arc::new(Gates::start(&options.gate_pins, &links.held()));
         gate::watch_over(gates.clone())?;
-        let watches = Watches { client, metrics, stop, seen: &changes.seen };
+        let watches = Watches { client, metrics: &context.metrics, stop, seen: &changes.seen };
         let world = Self {
             node: options.node.clone(),
             outer: options.outer.iter().cloned().collect(),
@@ -160,7 +174,7 @@ impl World {
             gates,
             changes,
             renew: Notify::new(),
-            metrics: metrics.clone(),
+            context: context.clone(),
         };
         world.records.ready().await;
         world.pods.ready().await;

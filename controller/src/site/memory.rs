@@ -46,7 +46,7 @@ pub(super) struct Memory {
     open: Mutex<HashMap<String, bool>>,
     /// Halls with something in the namespaces of a VDC, as its vendors' rights were last made right for.
     counted: Mutex<HashMap<String, Residents>>,
-    /// Generation of the record by which halls last saw their VDC.
+    /// Generation of the record by which halls last saw their VDC, or a hall that they may call.
     shown: Mutex<HashMap<String, i64>>,
 }
 
@@ -137,6 +137,7 @@ impl Memory {
     /// Forgets a hall that is gone.
     pub(super) fn forget_hall(&self, hall_uid: &str) {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(hall_uid);
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner).remove(hall_uid);
     }
 
     fn all_counted(&self) -> MutexGuard<'_, HashMap<String, Residents>> {
@@ -172,10 +173,10 @@ impl Memory {
         self.all_counted().remove(vdc_uid);
     }
 
-    /// Whether a VDC's record is another than the halls in it were last woken for.
-    pub(super) fn is_news(&self, vdc_uid: &str, generation: i64) -> bool {
+    /// Whether a record, by the uid of its VDC or hall, is another than those who go by it were last woken for.
+    pub(super) fn is_news(&self, uid: &str, generation: i64) -> bool {
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        shown.insert(vdc_uid.to_owned(), generation) != Some(generation)
+        shown.insert(uid.to_owned(), generation) != Some(generation)
     }
 }
 

@@ -18,6 +18,7 @@ use k8s_openapi::api::rbac::v1::RoleBinding;
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::ResourceExt;
 use tokio_util::sync::CancellationToken;
+use yunting_crds::hall_grant::GrantSide;
 use yunting_crds::names::{SiteName, SliceKind, slice};
 use yunting_crds::{HallSlice, SliceRecord, VdcSlice, VolumeKey, labels};
 use yunting_plan::hall::door::{GATEWAY, GATEWAY_CLASS, gateway_key};
@@ -358,6 +359,11 @@ impl World {
         self.children.of_hall(vdc_uid, hall_uid).is_empty() && self.replicas.none_for(hall_uid)
     }
 
+    /// Halls that may call this one look at themselves again.
+    pub(super) fn wake_callers(&self, hall_uid: &str) {
+        wake_callers(&self.wakers, &self.records, hall_uid);
+    }
+
     /// Records of the halls that run in a VDC.
     pub(super) fn halls_of(&self, vdc_uid: &str) -> Vec<Arc<SliceRecord>> {
         halls_of(&self.records, vdc_uid)
@@ -368,9 +374,25 @@ fn halls_of(records: &Cache<SliceRecord>, vdc_uid: &str) -> Vec<Arc<SliceRecord>
     records.tagged(vdc_uid)
 }
 
-/// Tag of a hall's record: the uid of its VDC.
+/// Tags of a hall's record: the uid of its VDC, and those of the halls that it may call.
 fn vdc_of_hall(record: &SliceRecord) -> Vec<String> {
-    record.spec.hall.iter().map(|h| h.vdc.uid.clone()).collect()
+    let Some(hall) = &record.spec.hall else { return Vec::new() };
+    let called = hall.grants.iter().filter(|g| g.side == GrantSide::Consumer).map(|g| calls(&g.peer.hall));
+    std::iter::once(hall.vdc.uid.clone()).chain(called).collect()
+}
+
+/// Tag of records of halls that may call this one.
+fn calls(hall_uid: &str) -> String {
+    format!("calls/{hall_uid}")
+}
+
+/// Who may call a hall finds its pods by a name, and does so only while its own slice says so.
+fn wake_callers(w: &Wakers, records: &Cache<SliceRecord>, hall_uid: &str) {
+    for record in records.tagged(&calls(hall_uid)) {
+        if let Some(uid) = record.name_any().strip_prefix("hall-") {
+            w.halls.wake_after(Name(uid.to_owned()), GATHER);
+        }
+    }
 }
 
 /// A namespace that opens or closes matters to every hall of its VDC; a hall's object that goes matters to the VDC,
@@ -388,6 +410,9 @@ fn touched(w: &Wakers, records: &Cache<SliceRecord>, child: &Child) {
         }
     }
     last_gone(w, records, child);
+    if let ("Pod", Some(hall)) = (child.key.kind.kind, &child.hall_uid) {
+        wake_callers(w, records, hall);
+    }
     let Some(vdc) = &child.vdc_uid else { return };
     if child.key.kind.kind == "Namespace" {
         for record in halls_of(records, vdc) {

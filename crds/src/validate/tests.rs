@@ -116,7 +116,7 @@ fn a_null_is_an_absent_field() {
 fn what_is_no_object_or_no_kind_is_said_and_nothing_panics() {
     assert!(
         said(create("Hal", &hall()))[0]
-            .contains("\"Hal\" is no kind of yunting.io; there are Bureau, DeletionCertificate, Hall")
+            .contains("\"Hal\" is no kind of yunting.io; there are AccessGrant, Bureau, DeletionCertificate")
     );
     for odd in [json!(null), json!([]), json!("x"), json!(1), json!({"spec": []}), json!({"metadata": 1})] {
         assert!(create("Hall", &odd).is_err(), "{odd} was accepted");

@@ -73,27 +73,31 @@ impl Node {
 
     /// The same, the gate's pins somewhere else.
     pub fn with_pins(pods: u8, place: Option<&Path>) -> anyhow::Result<Self> {
-        Self::with(pods, place, None, None)
+        Self::with(facts(pods), place, None, None)
+    }
+
+    /// With pods in namespaces of their own, of which none is attached yet.
+    pub fn with_facts(facts: Facts) -> anyhow::Result<Self> {
+        Self::with(facts, None, None, None)
     }
 
     /// Without pods, and with volumes in a directory of a btrfs file system.
     pub fn with_volumes(volumes: &Path) -> anyhow::Result<Self> {
-        Self::with(0, None, Some(volumes), None)
+        Self::with(facts(0), None, Some(volumes), None)
     }
 
     /// The same with programs of a directory in place of the system's of the same names.
     pub fn with_tools(volumes: &Path, tools: &Path) -> anyhow::Result<Self> {
-        Self::with(0, None, Some(volumes), Some(tools))
+        Self::with(facts(0), None, Some(volumes), Some(tools))
     }
 
     #[allow(clippy::disallowed_methods)] // a test writes as a kubelet does
     fn with(
-        pods: u8,
+        facts: Facts,
         place: Option<&Path>,
         volumes: Option<&Path>,
         tools: Option<&Path>,
     ) -> anyhow::Result<Self> {
-        let facts = facts(pods);
         let (world, pins) = (World::start(&facts)?, Pins::new()?);
         let (directory, runtime) = (tempfile::tempdir()?, Runtime::new()?);
         let flags = [("disable-admission-plugins", "ServiceAccount".to_owned())];
@@ -198,12 +202,17 @@ impl Node {
     /// Makes a pod of the world known to the API server, with a protection group where one is named; its uid.
     #[allow(clippy::disallowed_methods)] // a test writes as a scheduler does
     pub fn create(&self, index: usize, group: Option<&str>) -> anyhow::Result<String> {
-        let mut body = pods::pod(&self.facts.pods[index].name);
+        let pod = &self.facts.pods[index];
+        let mut body = pods::pod(&pod.name);
+        let known = [(labels::HALL_UID, &pod.hall_uid), (labels::COMPONENT, &pod.component)];
+        for (label, value) in known.into_iter().filter_map(|(label, value)| Some((label, value.as_ref()?))) {
+            body["metadata"]["labels"][label] = json!(value);
+        }
         body["spec"]["nodeName"] = json!(NAME);
         if let Some(group) = group {
-            body["metadata"]["labels"] = json!({labels::PROTECTION_GROUP: group});
+            body["metadata"]["labels"][labels::PROTECTION_GROUP] = json!(group);
         }
-        let pods: Api<KubePod> = Api::namespaced(self.server.client().clone(), NAMESPACE);
+        let pods: Api<KubePod> = Api::namespaced(self.server.client().clone(), &pod.namespace);
         let made =
             self.runtime.block_on(pods.create(&PostParams::default(), &serde_json::from_value(body)?))?;
         made.uid().context("a pod without a uid")
@@ -234,7 +243,8 @@ impl Node {
             "ips": [{"address": format!("{}/32", pod.address)}],
         });
         let input = json!({"cniVersion": "1.0.0", "socket": self.cni_socket(), "prevResult": result});
-        let arguments = format!("K8S_POD_NAMESPACE={NAMESPACE};K8S_POD_NAME={};K8S_POD_UID={uid}", pod.name);
+        let arguments =
+            format!("K8S_POD_NAMESPACE={};K8S_POD_NAME={};K8S_POD_UID={uid}", pod.namespace, pod.name);
         let mut plugin = Command::new(self.directory.path().join("yunting-cni"));
         plugin.env("CNI_COMMAND", command).env("CNI_CONTAINERID", format!("c{index}"));
         plugin.env("CNI_NETNS", netns).env("CNI_ARGS", arguments);

@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use yunting_controller::node::tunnel;
+use yunting_crds::hall_grant::SliceGrant;
 use yunting_crds::hall_slice::HallSliceSpec;
 use yunting_crds::vdc_slice::VdcSliceSpec;
 use yunting_plan::boundary::{Facts, Link, Node, Pod};
@@ -28,7 +30,11 @@ pub const OUTSIDE: [Ipv4Addr; 4] = [
 pub const PORTS: [u16; 5] = [53, 443, 5432, 8080, 9000];
 
 fn vdc(uid: &str) -> ValidVdcSlice {
-    let spec: VdcSliceSpec = serde_json::from_value(json!({
+    ValidVdcSlice::try_from(&vdc_slice(uid)).unwrap()
+}
+
+fn vdc_slice(uid: &str) -> VdcSliceSpec {
+    serde_json::from_value(json!({
         "term": 1, "source": {"bureau": "government-affairs", "name": "service-hall", "uid": uid, "generation": 1},
         "desired": "Present", "role": "Active", "state": "Active",
         "namespaces": [
@@ -43,8 +49,7 @@ fn vdc(uid: &str) -> ValidVdcSlice {
         },
         "members": [],
     }))
-    .unwrap();
-    ValidVdcSlice::try_from(&spec).unwrap()
+    .unwrap()
 }
 
 /// A hall's slice; `db` says what its database is besides.
@@ -80,6 +85,43 @@ fn hall_slice(uid: &str, vdc: &ValidVdcSlice, db: &Value) -> HallSliceSpec {
 
 fn hall(uid: &str, vdc: &ValidVdcSlice) -> ValidHallSlice {
     ValidHallSlice::check(&hall_slice(uid, vdc, &json!({})), vdc).unwrap()
+}
+
+/// One end of a grant by which the first hall's approval calls the second's database.
+fn grant(side: &str, until: Timestamp) -> SliceGrant {
+    let (own, (vdc, hall, other)) = match side {
+        "Consumer" => ("approval", (VDCS[1], HALLS[1], "db")),
+        _ => ("db", (VDCS[0], HALLS[0], "approval")),
+    };
+    serde_json::from_value(json!({
+        "uid": "3c444840-9dc0-11d1-b245-5ffdce74fad2", "side": side, "component": own,
+        "peer": {"vdc": vdc, "hall": hall, "component": other},
+        "service": {"bureau": "public-security", "name": "query"}, "ports": [{"name": "main", "port": 5432}],
+        "until": until.to_string(),
+    }))
+    .unwrap()
+}
+
+/// The slices of both VDCs and of both halls with their ends of that grant.
+pub fn slices(until: Timestamp) -> Vec<(VdcSliceSpec, HallSliceSpec)> {
+    let one = |((vdc, hall), side): ((&str, &str), &str)| {
+        let spec = vdc_slice(vdc);
+        let mut slice = hall_slice(hall, &ValidVdcSlice::try_from(&spec).unwrap(), &json!({}));
+        slice.grants = vec![grant(side, until)];
+        (spec, slice)
+    };
+    VDCS.into_iter().zip(HALLS).zip(["Consumer", "Producer"]).map(one).collect()
+}
+
+/// What is known of the site at a time with the ends of the grant that are said.
+pub fn granted(until: Timestamp, now: Timestamp, said: [bool; 2]) -> Facts {
+    let mut facts = facts();
+    for ((hall, (vdc, mut slice)), said) in facts.halls.iter_mut().zip(slices(until)).zip(said) {
+        slice.grants.retain(|_| said);
+        let vdc = ValidVdcSlice::try_from(&vdc).unwrap();
+        *hall = ValidHallSlice::check(&slice, &vdc).unwrap().with_grants(&slice, &vdc, now);
+    }
+    facts
 }
 
 /// One of two sites of the same halls, whose databases run at the first: what its boundary knows, with the tunnel to the other.

@@ -57,13 +57,15 @@ impl Names {
 /// Objects by place and name.
 pub type Dump = BTreeMap<String, Value>;
 
-const OURS: [(&str, &str); 8] = [
+const OURS: [(&str, &str); 10] = [
     ("Site", "sites"),
     ("SiteReport", "sitereports"),
     ("Bureau", "bureaus"),
     ("VdcTemplate", "vdctemplates"),
     ("VirtualDataCenter", "virtualdatacenters"),
     ("Hall", "halls"),
+    ("SharedService", "sharedservices"),
+    ("AccessGrant", "accessgrants"),
     ("VdcSlice", "vdcslices"),
     ("HallSlice", "hallslices"),
 ];

@@ -4,6 +4,7 @@
 
 mod changes;
 mod gate;
+mod granted;
 mod matrix;
 mod object;
 mod protected;

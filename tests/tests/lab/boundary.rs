@@ -272,6 +272,7 @@ async fn facts(world: &World, site: &Site) -> anyhow::Result<Facts> {
     let abroad = parts::abroad(site).iter().map(|n| n.parse()).collect::<Result<_, _>>()?;
     let node = site.node();
     let site = Seen {
+        now: jiff::Timestamp::now(),
         node: &node,
         records: &records,
         pods: &pods,

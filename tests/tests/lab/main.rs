@@ -12,6 +12,7 @@ mod crossing;
 mod deletion;
 mod drift;
 mod fixture;
+mod grants;
 mod identity;
 mod lost_claim;
 mod names;
@@ -102,12 +103,13 @@ fn at_sites() -> Story {
     ]
 }
 
-/// What sites do with each other.
+/// What two of them do with each other, sites or bureaus.
 fn between() -> Story {
     vec![
         ("a_replica_at_another_site_is_activated_there", replicas::replicated),
         ("the_last_points_of_a_volume_that_is_gone_stay", lost_claim::kept),
         ("what_runs_at_one_site_is_called_from_the_other_through_the_tunnel", crossing::called),
+        ("what_one_bureau_shares_another_calls_while_both_agree", grants::agreed),
     ]
 }
 

@@ -7,7 +7,8 @@ use crate::case::{
     put, strategic,
 };
 use crate::hub_fixtures::{
-    bureau, certificate, hall, hall_slice, lease, namespace, report, site, vdc, vdc_slice, vendor_role,
+    access_grant, bureau, certificate, hall, hall_slice, lease, namespace, report, shared_service, site, vdc,
+    vdc_slice, vendor_role,
 };
 use crate::objects::{DIGEST, config_map, role_binding, secret, with};
 
@@ -300,8 +301,16 @@ fn bureau_kinds() -> Vec<Case> {
         .refuses(why, PERSON, create(&of("default", "virtualdatacenters"), elsewhere("default", vdc("new"))))
         .refuses(why, PERSON, create(&of("site-a", "virtualdatacenters"), elsewhere("site-a", vdc("new"))))
         .refuses(why, PERSON, create(&of("default", "halls"), elsewhere("default", hall("new"))))
+        .refuses(
+            why,
+            PERSON,
+            create(&of("default", "sharedservices"), elsewhere("default", shared_service("new"))),
+        )
+        .refuses(why, PERSON, create(&of("site-a", "accessgrants"), elsewhere("site-a", access_grant("new"))))
         .accepts(PERSON, create(&of("bureau-edu", "virtualdatacenters"), vdc("new")))
         .accepts(PERSON, create(&of("bureau-edu", "halls"), hall("new")))
+        .accepts(PERSON, create(&of("bureau-edu", "sharedservices"), shared_service("new")))
+        .accepts(PERSON, create(&of("bureau-edu", "accessgrants"), access_grant("new")))
         .done()
 }
 
@@ -429,6 +438,12 @@ fn hub_reach() -> Vec<Case> {
         )
         .refuses("creates no objects", HUB, create(&of("bureau-edu", "virtualdatacenters"), vdc("new")))
         .refuses("creates no objects", HUB, create(&format!("{BASE}/bureaus"), bureau("new")))
+        .refuses(
+            "creates no objects",
+            HUB,
+            create(&of("bureau-edu", "sharedservices"), shared_service("new")),
+        )
+        .refuses("creates no objects", HUB, create(&of("bureau-edu", "accessgrants"), access_grant("new")))
         .accepts(HUB, create(&core("yunting-system", "secrets"), secret()))
         .accepts(HUB, create(&core("bureau-edu", "secrets"), secret()))
         .accepts(HUB, create("/api/v1/namespaces", namespace("site-new")))

@@ -33,6 +33,19 @@ pub fn hall(name: &str) -> Value {
     ours("Hall", Some("bureau-edu"), name, spec)
 }
 
+pub fn shared_service(name: &str) -> Value {
+    let spec = json!({"vdcRef": {"name": "exams"}, "hall": "qiaocheng", "component": "portal", "ports": ["http"], "displayName": name});
+    ours("SharedService", Some("bureau-edu"), name, spec)
+}
+
+pub fn access_grant(name: &str) -> Value {
+    let spec = json!({
+        "serviceRef": {"bureau": "tax", "name": "query"}, "purpose": "p", "expires": "2099-01-01T00:00:00Z",
+        "from": {"vdc": "exams", "hall": "qiaocheng", "component": "approval"},
+    });
+    ours("AccessGrant", Some("bureau-edu"), name, spec)
+}
+
 fn source(name: &str) -> Value {
     json!({"bureau": "edu", "name": name, "uid": "1", "generation": 1})
 }

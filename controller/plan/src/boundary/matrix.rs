@@ -7,6 +7,7 @@ use yunting_crds::hall::{ComponentKind, Zone};
 
 use super::class::{Classes, Seen};
 use super::{Facts, Platform, Pod};
+use crate::hall::grants::Grant;
 use crate::hall::{ValidComponent, ValidHallSlice};
 use crate::vdc::ValidVdcSlice;
 use crate::vdc::cidr::Network;
@@ -136,8 +137,8 @@ fn between(from: Seen<'_>, to: Seen<'_>, port: u16) -> bool {
         (Seen::Direct(one), Seen::Direct(other)) => one.owner.uid == other.owner.uid,
         (Seen::Component(_, hall, asks), Seen::Component(_, other, called)) => {
             let called_at = hall.components.iter().position(|c| c.name == called.name);
-            hall.uid == other.uid
-                && called_at.is_some_and(|i| asks.calls.contains(&i))
+            let declared = hall.uid == other.uid && called_at.is_some_and(|i| asks.calls.contains(&i));
+            (declared || granted((hall, asks), (other, called), port))
                 && called.spec.ports.iter().any(|p| p.port == port)
         }
         // Names are asked for by everybody: see `names`.
@@ -146,6 +147,28 @@ fn between(from: Seen<'_>, to: Seen<'_>, port: u16) -> bool {
         | (Seen::Direct(_), Seen::Component(..))
         | (Seen::Component(..), Seen::Direct(_)) => false,
     }
+}
+
+/// Both halls say so of the same grant.
+fn granted(
+    (hall, asks): (&ValidHallSlice, &ValidComponent),
+    (other, called): (&ValidHallSlice, &ValidComponent),
+    port: u16,
+) -> bool {
+    let says =
+        |g: &Grant, own: (&ValidHallSlice, &ValidComponent), peer: (&ValidHallSlice, &ValidComponent)| {
+            own.0.components.get(g.component).is_some_and(|c| c.name == own.1.name)
+                && g.hall == peer.0.uid
+                && g.vdc == peer.0.owner.uid
+                && g.peer == peer.1.name
+                && g.ports.iter().any(|p| p.port == port)
+        };
+    let (calls, is_called) = (&hall.grants.calls, &other.grants.called);
+    let both = |g: &&Grant| {
+        let accepts = |t: &Grant| t.uid == g.uid && says(t, (other, called), (hall, asks));
+        says(g, (hall, asks), (other, called)) && is_called.iter().any(accepts)
+    };
+    calls.iter().any(|g| both(&g))
 }
 
 fn names(from: Seen<'_>, pod: &Pod, to: Seen<'_>, port: u16) -> bool {

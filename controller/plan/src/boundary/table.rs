@@ -7,6 +7,7 @@ use yunting_crds::hall::Zone;
 
 use super::class::{Class, ClassId, Classes, Seen};
 use super::{Facts, Link, Platform, Pod};
+use crate::hall::grants::{Way, ways};
 use crate::hall::{ValidComponent, ValidHallSlice};
 use crate::vdc::ValidVdcSlice;
 use crate::vdc::cidr::Network;
@@ -28,7 +29,7 @@ pub struct Table {
     pub platform: BTreeSet<Ipv4Addr>,
     /// Those of it that answer names, and at which port.
     pub dns: BTreeSet<(Ipv4Addr, u16)>,
-    /// Declared calls: a class may call this TCP port.
+    /// Declared and granted calls: a class may call this TCP port.
     pub calls: BTreeSet<(ClassId, Ipv4Addr, u16)>,
     /// A class may reach everything of that address: `Direct` namespaces of one VDC.
     pub same: BTreeSet<(ClassId, Ipv4Addr)>,
@@ -66,6 +67,7 @@ impl Table {
             table.pod(&classes, pod, *seen, &gateways);
             table.own(pod, *seen, &facts.node.addresses);
         }
+        table.granted(&classes, &seen, &facts.halls);
         for (address, (hall, c)) in abroad(facts) {
             table.pod_abroad(&classes, address, hall, c);
         }
@@ -125,6 +127,24 @@ impl Table {
                     self.entry
                         .extend(from.iter().flat_map(|n| ports().map(move |port| (*n, pod.address, port))));
                 }
+            }
+        }
+    }
+
+    /// What both ends of a grant agree upon. Direct namespaces have no part in it, whatever labels their pods carry.
+    fn granted(&mut self, classes: &Classes<'_>, seen: &[(&Pod, Seen<'_>)], halls: &[ValidHallSlice]) {
+        let mut by_called: BTreeMap<Class, Vec<Way<'_>>> = BTreeMap::new();
+        for way in ways(halls) {
+            by_called.entry(class(way.to.0, way.to.1)).or_default().push(way);
+        }
+        for (pod, seen) in seen {
+            let here = matches!(seen, Seen::Component(..)).then(|| seen.class()).flatten();
+            for way in here.and_then(|class| by_called.get(&class)).into_iter().flatten() {
+                let from = classes.id(&class(way.from.0, way.from.1));
+                self.calls.extend(
+                    from.into_iter()
+                        .flat_map(|id| way.ports.iter().map(move |port| (id, pod.address, *port))),
+                );
             }
         }
     }

@@ -3,6 +3,8 @@
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
+mod granted;
+
 use super::class::{Classes, Seen};
 use super::matrix::{Matrix, Party};
 use super::table::Table;

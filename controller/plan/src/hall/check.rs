@@ -10,6 +10,7 @@ use yunting_crds::resources::{Amounts, Excess, InvalidQuantity, Kind};
 use yunting_crds::vdc::Access;
 
 use super::elsewhere::read;
+use super::grants::Grants;
 use super::{SecretCopy, ValidComponent, ValidHallSlice, ValidPortal, secret_name};
 use crate::vdc::{InvalidUid, Uid, ValidNamespace, ValidVdcSlice};
 
@@ -125,7 +126,17 @@ impl ValidHallSlice {
         let portal = portal(spec, vdc, &components)?;
         let everywhere = spec.availability_class == AvailabilityClass::Platinum;
         let elsewhere = if everywhere { read(&spec.elsewhere, &components) } else { Vec::new() };
-        Ok(Self { owner: vdc.owner.clone(), name, uid, portal, components, everywhere, elsewhere })
+        Ok(Self {
+            owner: vdc.owner.clone(),
+            name,
+            uid,
+            portal,
+            components,
+            everywhere,
+            elsewhere,
+            // Which of them have not ended is known to who knows what time it is.
+            grants: Grants::default(),
+        })
     }
 }
 
@@ -327,7 +338,7 @@ fn link(components: &mut [ValidComponent]) -> Result<(), Invalid> {
                     c,
                     "calls",
                     format!(
-                        "sharedService {}/{} needs an accepted grant, which this site has none of; remove the call",
+                        "sharedService {}/{} is called through an AccessGrant that names this component: make one, and remove the call",
                         shared.vdc, shared.name
                     ),
                 ));

@@ -23,7 +23,7 @@ use crate::vdc::cidr::Network;
 /// Most components that a message names.
 const NAMED: usize = 3;
 /// Label by which an EndpointSlice says whose endpoints it has.
-const SERVICE_NAME: &str = "kubernetes.io/service-name";
+pub(super) const SERVICE_NAME: &str = "kubernetes.io/service-name";
 /// Widest network that one node's pods may have: what is wider is a mistake, or somebody's wish to have everything.
 const WIDEST: u8 = 8;
 
@@ -167,23 +167,31 @@ pub fn endpoints(hall: &ValidHallSlice, c: &ValidComponent) -> Option<Object> {
         (labels::ENDPOINTS_KEPT_BY.to_owned(), labels::MANAGER.to_owned()),
     ]);
     metadata.labels.get_or_insert_default().extend(own);
-    let endpoint = |address: &Ipv4Addr| Endpoint {
+    Some(Object::new(&EndpointSlice {
+        metadata: ObjectMeta { ..metadata },
+        address_type: "IPv4".to_owned(),
+        endpoints: ready.into_iter().map(endpoint).collect(),
+        ports: Some(c.spec.ports.iter().map(endpoint_port).collect()),
+    }))
+}
+
+/// A pod that answers, as an endpoint.
+pub(super) fn endpoint(address: Ipv4Addr) -> Endpoint {
+    Endpoint {
         addresses: vec![address.to_string()],
         conditions: Some(EndpointConditions { ready: Some(true), ..EndpointConditions::default() }),
         ..Endpoint::default()
-    };
-    let port = |p: &yunting_crds::hall::Port| EndpointPort {
+    }
+}
+
+/// A port, as endpoints have it.
+pub(super) fn endpoint_port(p: &yunting_crds::hall::Port) -> EndpointPort {
+    EndpointPort {
         name: Some(p.name.clone()),
         port: Some(i32::from(p.port)),
         protocol: Some("TCP".to_owned()),
         ..EndpointPort::default()
-    };
-    Some(Object::new(&EndpointSlice {
-        metadata: ObjectMeta { ..metadata },
-        address_type: "IPv4".to_owned(),
-        endpoints: ready.iter().map(endpoint).collect(),
-        ports: Some(c.spec.ports.iter().map(port).collect()),
-    }))
+    }
 }
 
 /// What a site knows of its own end of the tunnel.

@@ -165,7 +165,7 @@ fn what_cannot_be_carried_out_is_named() {
         (
             "/components/0/component/calls",
             json!([{"sharedService": {"vdc": "population", "name": "query"}}]),
-            "needs an accepted grant",
+            "through an AccessGrant",
         ),
         (
             "/components/1/component/secretRefs",

@@ -6,6 +6,8 @@ mod observe;
 mod status;
 mod validate;
 
+use std::time::Duration;
+
 use super::said;
 use super::world::{ObjectKey, World};
 use crate::context::RandomFailed;
@@ -45,6 +47,9 @@ impl Classified for Error {
     }
 }
 
+/// Time after which a hall is looked at again if the watch has not brought a slice that was just written.
+const BELATED: Duration = Duration::from_secs(2);
+
 /// One pass over one hall.
 pub(super) async fn reconcile(world: &World, key: &ObjectKey) -> Result<Next, Error> {
     let Some(seen) = observe::observe(world, key) else {
@@ -54,6 +59,10 @@ pub(super) async fn reconcile(world: &World, key: &ObjectKey) -> Result<Next, Er
         return delete(world, &seen).await;
     }
     apply::finalizer(world, &seen).await?;
+    // What has ended is taken out of the slices before anything else, and whatever else cannot be carried out.
+    if apply::withdrawals(world, &seen).await? {
+        return Ok(Next::After(BELATED));
+    }
     let judged = validate::validate(&seen);
     if let Ok(valid) = &judged {
         let secrets = copies::ensure(world, &seen, valid).await?;

@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
-use yunting_crds::names::{BUREAU_NAMESPACE_PREFIX, SITE_NAMESPACE_PREFIX, SiteName, SliceKind, slice};
+use yunting_crds::hall_grant::SliceGrant;
+use yunting_crds::names::{BUREAU_NAMESPACE_PREFIX, SITE_NAMESPACE_PREFIX, SliceKind, slice};
 use yunting_crds::{Bureau, Hall, HallSlice, Site, SiteReport, VdcSlice, VirtualDataCenter};
 use yunting_plan::elsewhere;
 use yunting_plan::replicas::Place;
 use yunting_plan::vdc::drivers;
 
+use crate::hub::sharing;
 use crate::hub::world::{ObjectKey, World};
 
 /// What is known about a hall.
@@ -29,6 +31,8 @@ pub(super) struct Seen {
     pub(super) older: Vec<Arc<Hall>>,
     /// The older hall that claims the same host, if any.
     pub(super) host_owner: Option<String>,
+    /// What its slices are to say of grants.
+    pub(super) grants: Vec<SliceGrant>,
     /// Secrets of the bureau that the hall names, by name.
     pub(super) secrets: BTreeMap<String, Arc<Secret>>,
 }
@@ -84,7 +88,8 @@ pub(super) fn observe(world: &World, key: &ObjectKey) -> Option<Seen> {
         bureau: world.bureaus.get_cluster(&bureau_name),
         sites: sites(world),
         vdc_slices: vdc_uid.map(|u| vdc_slices(world, &u)).unwrap_or_default(),
-        slices: hall_slices(world, &uid),
+        slices: world.hall_slices_of(&uid),
+        grants: sharing::of_hall(world, &hall),
         older: older(world, &hall, |h| {
             h.namespace() == hall.namespace() && h.spec.vdc_ref == hall.spec.vdc_ref
         }),
@@ -115,15 +120,6 @@ fn vdc_slices(world: &World, uid: &str) -> BTreeMap<String, Arc<VdcSlice>> {
             .map(|s| (site.name_any(), s))
     };
     world.sites.all().iter().filter_map(at).collect()
-}
-
-fn hall_slices(world: &World, uid: &str) -> BTreeMap<String, Arc<HallSlice>> {
-    let name = slice(SliceKind::Hall, uid);
-    let mine = world.hall_slices.select(|s| s.name_any() == name);
-    let by_site = |s: Arc<HallSlice>| {
-        s.namespace().as_deref().and_then(SiteName::from_namespace).map(|n| (n.to_string(), s.clone()))
-    };
-    mine.into_iter().filter_map(by_site).collect()
 }
 
 /// Age decides who has a host or room: creation time, then uid, which nobody can choose.

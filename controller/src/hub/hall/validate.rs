@@ -14,7 +14,7 @@ use yunting_crds::{VdcSlice, VirtualDataCenter};
 use yunting_plan::demand::{Refusal, at_site, fits, host_allowed, references};
 use yunting_plan::slices::{HallInput, Identity, hall_slice};
 use yunting_plan::summary::not_ready;
-use yunting_plan::{elsewhere, replicas};
+use yunting_plan::{elsewhere, grants, replicas};
 
 use super::observe::Seen;
 
@@ -50,6 +50,7 @@ impl Valid {
         let mut all: Vec<(String, HallSliceSpec)> = self.places.iter().filter_map(slice).collect();
         replicas::fill(&seen.hall.spec, &mut all, &seen.places(), now);
         elsewhere::fill(&seen.hall.spec, &mut all, &seen.known());
+        grants::fill(&mut all, &seen.grants);
         all
     }
 }

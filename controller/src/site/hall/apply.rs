@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
 
 use yunting_crds::labels;
+use yunting_plan::hall::grants::aliases;
 use yunting_plan::hall::{ValidHallSlice, hall_objects, needs_open};
 use yunting_plan::object::{Key, Object};
 use yunting_plan::orphans::{self, Standing as Here};
@@ -11,7 +12,7 @@ use yunting_plan::scope::Scope;
 use yunting_plan::vdc::admission::Admission;
 
 use super::validate::Valid;
-use super::{Error, MANAGER, growth, retry, secrets, start};
+use super::{Error, MANAGER, grants, growth, retry, secrets, start};
 use crate::site::ensure::{self, label_of, namespace_key};
 use crate::site::memory::Standing;
 use crate::site::vdc::facts;
@@ -43,6 +44,7 @@ pub(super) async fn apply(world: &World, valid: &Valid) -> Result<Done, Error> {
     }
     let secrets = secrets::gather(world, hall);
     let mut objects = hall_objects(hall, vdc, &facts(world));
+    objects.extend(aliases(hall, &grants::peers(world, hall)));
     objects.retain(|o| world.serves_routes || o.key.kind.kind != "HTTPRoute");
     let (late, early): (Vec<&Object>, Vec<&Object>) = objects.iter().partition(|o| needs_open(&o.key.kind));
     let (after, before): (Vec<&Object>, Vec<&Object>) = early.into_iter().partition(|o| leads_in(o));

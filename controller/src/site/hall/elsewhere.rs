@@ -17,9 +17,14 @@ pub(super) fn pods(world: &World, valid: &Valid) -> Vec<HallPod> {
     if !valid.hall.everywhere {
         return Vec::new();
     }
-    let all = world.children.of_hall(valid.vdc.owner.uid.as_str(), valid.hall.uid.as_str());
+    plan::told(&valid.hall, own_pods(world, valid.vdc.owner.uid.as_str(), valid.hall.uid.as_str()))
+}
+
+/// Pods of a hall that are here to stay.
+pub(super) fn own_pods(world: &World, vdc_uid: &str, hall_uid: &str) -> Vec<OwnPod> {
+    let all = world.children.of_hall(vdc_uid, hall_uid);
     let pods = all.iter().filter(|c| c.key.kind.kind == "Pod" && !c.deleting);
-    plan::told(&valid.hall, pods.filter_map(|c| pod(&c.value())))
+    pods.filter_map(|c| pod(&c.value())).collect()
 }
 
 /// One that has an address and has not ended.

@@ -3,6 +3,7 @@
 
 mod apply;
 mod elsewhere;
+mod grants;
 mod growth;
 mod observe;
 mod replica;
@@ -66,6 +67,9 @@ impl Classified for Error {
 /// One pass over one hall, by its uid.
 pub(super) async fn reconcile(world: &World, name: &Name) -> Result<Next, Error> {
     let Some(seen) = observe::observe(world, &name.0) else { return Ok(Next::Wait) };
+    if world.memory.is_news(&name.0, seen.generation()) {
+        world.wake_callers(&name.0);
+    }
     if seen.absent() {
         let result = teardown::run(world, &seen).await;
         status::gone(world, &seen, &result);
@@ -83,5 +87,5 @@ pub(super) async fn reconcile(world: &World, name: &Name) -> Result<Next, Error>
     status::status(world, &seen, &valid, &done, replicas);
     done?;
     replicated.map_err(Error::Replicate)?;
-    Ok(Next::Wait)
+    Ok(valid.map_or(Next::Wait, |valid| grants::next(world, &valid.hall)))
 }

@@ -33,6 +33,7 @@ pub(super) fn validate(world: &World, seen: &Seen) -> Result<Valid, Statement> {
         other => other,
     };
     let hall = hall.map_err(|e| say(READY, State::False, e.reason(), e.to_string()))?;
+    let hall = hall.with_grants(spec, &vdc, world.context.timestamp());
     Ok(Valid { hall, vdc })
 }
 
