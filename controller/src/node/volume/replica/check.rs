@@ -1,8 +1,6 @@
-//! Looks through a stream of `btrfs send` before it touches the disk: it makes exactly the point that was offered, from the
-//! one that was agreed on, and names nothing outside it. A volume's subvolume holds plain files beside each other; whatever
-//! else a stream asks for, no volume of ours has it. The format is `fs/btrfs/send.h` of Linux, version 1.
-
-use std::io::Read;
+//! Looks through a stream of `btrfs send`, command by command, before any of it is carried out: it makes exactly the point that
+//! was offered, from the one that was agreed on, and names nothing outside it. A volume's subvolume holds plain files beside
+//! each other; whatever else a stream asks for, no volume of ours has it. The format is `fs/btrfs/send.h` of Linux, version 1.
 
 /// What a stream begins with, and the one version that is taken.
 const MAGIC: &[u8] = b"btrfs-stream\0";
@@ -29,47 +27,113 @@ const PATH_LINK: u16 = 17;
 const CLONE_UUID: u16 = 20;
 const CLONE_PATH: u16 = 22;
 
+/// Bytes before the first command, and before what a command says.
+const BEFORE_ALL: usize = MAGIC.len() + 4;
+const BEFORE_EACH: usize = 10;
+
 /// What a stream has to make.
-#[derive(Debug, Clone, Copy)]
-pub struct Promised<'a> {
+#[derive(Debug, Clone)]
+pub struct Promised {
     /// Name of the subvolume.
-    pub name: &'a str,
+    pub name: String,
     /// Uuid of the snapshot at the sender.
-    pub uuid: &'a str,
+    pub uuid: String,
     /// Uuid of the point that it is made from; nothing: it is whole.
-    pub parent: Option<&'a str>,
+    pub parent: Option<String>,
 }
 
-/// Looks through it to its end; what is wrong with it.
-pub fn check(mut stream: impl Read, promised: Promised<'_>) -> Result<(), String> {
-    let head: [u8; 17] = take(&mut stream)?;
-    let (magic, version) = head.split_at(MAGIC.len());
-    if magic != MAGIC {
+/// A stream that is being looked through.
+#[derive(Debug)]
+pub struct Checker {
+    promised: Promised,
+    seen: Seen,
+    /// What has come of a command that is not whole yet.
+    rest: Vec<u8>,
+}
+
+/// How far it was looked through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    Nothing,
+    Format,
+    Beginning,
+    End,
+}
+
+impl Checker {
+    /// Looks for this point.
+    pub fn new(promised: Promised) -> Self {
+        Self { promised, seen: Seen::Nothing, rest: Vec::new() }
+    }
+
+    /// Takes the next bytes. Of all that have come, those that may be carried out now: whole commands. Otherwise what is wrong
+    /// with them; nothing of such a stream is to be taken any more.
+    pub fn take(&mut self, bytes: &[u8]) -> Result<Vec<u8>, String> {
+        self.rest.extend_from_slice(bytes);
+        let mut whole = 0;
+        while let Some(piece) = self.seen.next(self.rest.get(whole..).unwrap_or_default())? {
+            self.seen = self.seen.after(piece, &self.promised)?;
+            whole += piece.len();
+        }
+        let rest = self.rest.split_off(whole);
+        Ok(std::mem::replace(&mut self.rest, rest))
+    }
+
+    /// Nothing more comes: whether that was all.
+    pub fn end(&self) -> Result<(), String> {
+        match self.seen {
+            Seen::End => Ok(()),
+            Seen::Nothing | Seen::Format | Seen::Beginning => Err("it ends before its end".to_owned()),
+        }
+    }
+}
+
+impl Seen {
+    /// What comes next in these bytes, if all of it is there.
+    fn next(self, bytes: &[u8]) -> Result<Option<&[u8]>, String> {
+        let length = match self {
+            Self::Nothing => BEFORE_ALL,
+            Self::End if bytes.is_empty() => return Ok(None),
+            Self::End => return Err("it goes on behind its end".to_owned()),
+            Self::Format | Self::Beginning => {
+                let Some(length) = bytes.get(..4).and_then(number) else { return Ok(None) };
+                let length = usize::try_from(length).unwrap_or(usize::MAX);
+                if length > LONGEST {
+                    return Err(format!("a command of {length} bytes"));
+                }
+                BEFORE_EACH + length
+            }
+        };
+        Ok(bytes.get(..length))
+    }
+
+    /// Looks through that.
+    fn after(self, piece: &[u8], promised: &Promised) -> Result<Self, String> {
+        if self == Self::Nothing {
+            return of_format(piece).map(|()| Self::Format);
+        }
+        let (head, body) = piece.split_at_checked(BEFORE_EACH).unwrap_or_default();
+        let kind = head.get(4..6).and_then(|kind| kind.try_into().ok()).map_or(0, u16::from_le_bytes);
+        match (self, kind) {
+            (Self::Format, _) => of_point(kind, body, promised).map(|()| Self::Beginning),
+            (_, END) => Ok(Self::End),
+            (_, kind) if OF_FILES.contains(&kind) => of_file(kind, body, promised).map(|()| self),
+            (_, kind) => Err(format!("command {kind} makes what no volume has")),
+        }
+    }
+}
+
+fn of_format(head: &[u8]) -> Result<(), String> {
+    let Some((MAGIC, version)) = head.split_at_checked(MAGIC.len()) else {
         return Err("it is no stream of btrfs".to_owned());
-    }
-    if number(version) != Some(VERSION) {
-        return Err(format!("its format is {:?}, and {VERSION} is taken", number(version)));
-    }
-    let (begun, first) = command(&mut stream)?;
-    of_point(begun, &first, promised)?;
-    loop {
-        let (kind, body) = command(&mut stream)?;
-        if kind == END {
-            break;
-        }
-        if !OF_FILES.contains(&kind) {
-            return Err(format!("command {kind} makes what no volume has"));
-        }
-        of_file(kind, &body, promised)?;
-    }
-    match stream.read(&mut [0]) {
-        Ok(0) => Ok(()),
-        Ok(_) => Err("it goes on behind its end".to_owned()),
-        Err(error) => Err(error.to_string()),
+    };
+    match number(version) {
+        Some(VERSION) => Ok(()),
+        other => Err(format!("its format is {other:?}, and {VERSION} is taken")),
     }
 }
 
-fn of_point(kind: u16, body: &[u8], promised: Promised<'_>) -> Result<(), String> {
+fn of_point(kind: u16, body: &[u8], promised: &Promised) -> Result<(), String> {
     let wanted = if promised.parent.is_some() { SNAPSHOT } else { SUBVOLUME };
     if kind != wanted {
         return Err(format!(
@@ -81,7 +145,7 @@ fn of_point(kind: u16, body: &[u8], promised: Promised<'_>) -> Result<(), String
         let right = match attribute {
             PATH => value == promised.name.as_bytes(),
             UUID => uuid(value) == promised.uuid,
-            CLONE_UUID => Some(uuid(value).as_str()) == promised.parent,
+            CLONE_UUID => Some(uuid(value)) == promised.parent,
             _ => continue,
         };
         if !right {
@@ -95,7 +159,7 @@ fn of_point(kind: u16, body: &[u8], promised: Promised<'_>) -> Result<(), String
     if seen == needed { Ok(()) } else { Err("its beginning does not say what it makes".to_owned()) }
 }
 
-fn of_file(kind: u16, body: &[u8], promised: Promised<'_>) -> Result<(), String> {
+fn of_file(kind: u16, body: &[u8], promised: &Promised) -> Result<(), String> {
     for (attribute, value) in attributes(body)? {
         match attribute {
             PATH if value.is_empty() && OF_ITSELF.contains(&kind) => (),
@@ -106,7 +170,7 @@ fn of_file(kind: u16, body: &[u8], promised: Promised<'_>) -> Result<(), String>
             PATH_LINK => return Err(format!("command {kind} makes a link")),
             CLONE_UUID => {
                 let from = uuid(value);
-                if from != promised.uuid && Some(from.as_str()) != promised.parent {
+                if from != promised.uuid && Some(&from) != promised.parent.as_ref() {
                     return Err(format!("it takes blocks of subvolume {from}"));
                 }
             }
@@ -121,18 +185,6 @@ fn plain(path: &[u8]) -> bool {
     !path.is_empty() && !path.contains(&b'/') && !path.contains(&0) && path != b"." && path != b".."
 }
 
-fn command(stream: &mut impl Read) -> Result<(u16, Vec<u8>), String> {
-    let head: [u8; 10] = take(stream)?;
-    let [a, b, c, d, low, high, ..] = head;
-    let length = usize::try_from(u32::from_le_bytes([a, b, c, d])).unwrap_or(usize::MAX);
-    if length > LONGEST {
-        return Err(format!("a command of {length} bytes"));
-    }
-    let mut body = vec![0; length];
-    stream.read_exact(&mut body).map_err(|_| "it ends in the middle of a command".to_owned())?;
-    Ok((u16::from_le_bytes([low, high]), body))
-}
-
 /// Kind and value of each.
 fn attributes(mut body: &[u8]) -> Result<Vec<(u16, &[u8])>, String> {
     let mut all = Vec::new();
@@ -143,12 +195,6 @@ fn attributes(mut body: &[u8]) -> Result<Vec<(u16, &[u8])>, String> {
         body = rest;
     }
     if body.is_empty() { Ok(all) } else { Err("a command ends in the middle of an attribute".to_owned()) }
-}
-
-fn take<const N: usize>(stream: &mut impl Read) -> Result<[u8; N], String> {
-    let mut bytes = [0; N];
-    stream.read_exact(&mut bytes).map_err(|_| "it ends before its end".to_owned())?;
-    Ok(bytes)
 }
 
 fn number(bytes: &[u8]) -> Option<u32> {
@@ -187,9 +233,25 @@ mod tests {
         command(SNAPSHOT, &[attribute(PATH, b"p"), attribute(UUID, &OWN), attribute(CLONE_UUID, &PARENT)])
     }
 
+    /// As it comes over a wire: in pieces that end anywhere. What may be carried out is all of it, and never more than whole
+    /// commands.
+    fn check(stream: &[u8], piece: usize) -> Result<(), String> {
+        let parent = Some(uuid(&PARENT));
+        let mut checker = Checker::new(Promised { name: "p".to_owned(), uuid: uuid(&OWN), parent });
+        let mut carried = Vec::new();
+        for bytes in stream.chunks(piece) {
+            carried.extend(checker.take(bytes)?);
+            assert!(stream.starts_with(&carried));
+        }
+        checker.end()?;
+        assert_eq!(carried, stream);
+        Ok(())
+    }
+
     fn judged(commands: &[Vec<u8>]) -> Result<(), String> {
-        let (own, parent) = (uuid(&OWN), uuid(&PARENT));
-        check(&stream(commands)[..], Promised { name: "p", uuid: &own, parent: Some(&parent) })
+        let verdicts = [1, 7, 1 << 20].map(|piece| check(&stream(commands), piece));
+        assert!(verdicts.windows(2).all(|two| two[0] == two[1]), "{verdicts:?}");
+        verdicts[0].clone()
     }
 
     #[test]
@@ -227,24 +289,31 @@ mod tests {
         let foreign = command(CLONE, &[attribute(PATH, b"image"), attribute(CLONE_UUID, &[0x33; 16])]);
         assert!(judged(&[begin(), foreign, end()]).unwrap_err().contains("takes blocks of"));
         assert!(judged(&[begin()]).is_err() && judged(&[begin(), end(), end()]).is_err());
-        assert!(
-            check(&b"something else, quite"[..], Promised { name: "p", uuid: "", parent: None }).is_err()
-        );
+        assert!(check(b"something else, quite", 5).unwrap_err().contains("no stream"));
+    }
+
+    #[test]
+    fn of_a_command_nothing_is_carried_out_before_it_was_looked_through() {
+        let outside = command(15, &[attribute(PATH, b"../x"), attribute(19, &[7; 4096])]);
+        let good = stream(&[begin()]);
+        let parent = Some(uuid(&PARENT));
+        let mut checker = Checker::new(Promised { name: "p".to_owned(), uuid: uuid(&OWN), parent });
+        let (first, last) = outside.split_at(outside.len() - 1);
+        assert_eq!(checker.take(&[good.as_slice(), first].concat()), Ok(good));
+        assert!(checker.take(last).unwrap_err().contains("no file of a volume"));
     }
 
     #[test]
     fn nothing_that_is_cut_off_is_taken_or_makes_it_fall_over() {
         let write = command(15, &[attribute(PATH, b"image"), attribute(18, &[0; 8]), attribute(19, b"data")]);
         let whole = stream(&[begin(), write, command(END, &[])]);
-        let (own, parent) = (uuid(&OWN), uuid(&PARENT));
-        let promised = Promised { name: "p", uuid: &own, parent: Some(&parent) };
         for length in 0..whole.len() {
-            assert!(check(&whole[..length], promised).is_err(), "{length}");
+            assert!(check(&whole[..length], 3).is_err(), "{length}");
         }
         for at in 0..whole.len() {
             let mut other = whole.clone();
             other[at] ^= 0x80;
-            let _ = check(&other[..], promised);
+            let _ = check(&other, 3);
         }
     }
 }

@@ -192,12 +192,22 @@ impl Disk {
         remove_file(&self.stream(replica))
     }
 
+    /// Where what is being received is.
+    pub fn incoming_of(&self, replica: &str) -> PathBuf {
+        self.replica_of(replica).join(INCOMING)
+    }
+
     /// An empty directory for what is being received.
     pub async fn incoming(&self, replica: &str) -> Result<PathBuf, Error> {
-        let directory = self.replica_of(replica).join(INCOMING);
-        remove(&directory).await?;
+        let directory = self.incoming_of(replica);
+        self.clear_incoming(replica).await?;
         fs::create_dir_all(&directory).map_err(Error::file("make", &directory))?;
         Ok(directory)
+    }
+
+    /// What was being received is not needed any more.
+    pub async fn clear_incoming(&self, replica: &str) -> Result<(), Error> {
+        remove(&self.incoming_of(replica)).await
     }
 
     /// A point is whole: it takes its place, and of the older ones as many stay as are kept.
@@ -212,7 +222,7 @@ impl Disk {
         let place = points.join(point.name());
         // One that was whole when a process before this one ended, and not yet said to be.
         remove(&place).await?;
-        let from = self.replica_of(name).join(INCOMING);
+        let from = self.incoming_of(name);
         fs::rename(&from, &place).map_err(Error::file("keep", &place))?;
         let what = format!("bring a point of {name} to the disk");
         run(&what, BTRFS, ["filesystem".as_ref(), "sync".as_ref(), place.as_path()]).await?;
@@ -240,7 +250,7 @@ impl Disk {
         for point in if points.exists() { names(&points)? } else { Vec::new() } {
             remove(&points.join(point)).await?;
         }
-        remove(&directory.join(INCOMING)).await?;
+        self.clear_incoming(replica).await?;
         fs::remove_dir_all(&directory).map_err(Error::file("remove", &directory))
     }
 }

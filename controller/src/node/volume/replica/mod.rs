@@ -1,12 +1,13 @@
 //! Replicas of volumes at other sites: points of a volume go from its node to the node of its replica as they lie on the disk,
 //! and one of them becomes a volume there when it is asked for.
 //!
-//! `sender` and `receiver` are the two ends, `service` and `tls` how they reach each other, `disk` what each keeps, `check`
-//! what a stream may hold, `keep` and `tend` what the objects `VolumeReplication` and `VolumeReplica` ask for, `local` what
+//! `sender` and `receiver` are the two ends, `service` and `tls` how they reach each other, `disk` what each keeps, `intake`
+//! what becomes of a stream while it arrives, `check` what it may hold, `keep` and `tend` what the objects `VolumeReplication` and `VolumeReplica` ask for, `local` what
 //! is done to volumes of this node, `room` what the site is told of this one.
 
 pub mod check;
 pub mod disk;
+mod intake;
 mod keep;
 mod local;
 pub mod receiver;

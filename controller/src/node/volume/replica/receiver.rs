@@ -1,15 +1,13 @@
-//! The end that receives: says which points are wanted, takes streams into a file, and makes a point of one that is whole.
-//! The plan decides, when a stream begins and again when it has ended; the highest token that was seen is on the disk before
+//! The end that receives: says which points are wanted, and gives a point its place when its stream was whole. The plan decides, when a stream begins and again when it has ended; the highest token that was seen is on the disk before
 //! anything is taken under it.
 
 use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom, Write};
-use std::path::PathBuf;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use tokio::sync::OwnedMutexGuard;
-use tokio::task::block_in_place;
 use yunting_crds::VolumeReplicaSpec;
 use yunting_crds::replication::Point;
 use yunting_crds::volume_replica::ReplicaState;
@@ -18,9 +16,8 @@ use yunting_plan::replication::{Admission, Floor, admit};
 use super::super::error::Error;
 use super::super::locks::Locks;
 use super::super::store::{Store, name};
-use super::check::{Promised, check};
-use super::disk::{Disk, Replica, StreamOf, full, identity};
-use super::stream::receive;
+use super::disk::{Disk, Replica, StreamOf, identity};
+use super::intake::{Begun, Intake};
 
 /// Bytes by which a stream may be longer than what its volume may hold: what it says besides, and an eighth.
 const BESIDES: u64 = 64 << 20;
@@ -32,7 +29,7 @@ pub type Changed = Box<dyn Fn(&str) + Send + Sync>;
 
 /// A node's replicas.
 pub struct Receiver {
-    disk: Disk,
+    pub(super) disk: Disk,
     store: Arc<Store>,
     wanted: Wanted,
     changed: Changed,
@@ -75,20 +72,6 @@ pub enum Answer {
         /// Their SHA-256.
         digest: Vec<u8>,
     },
-}
-
-/// A stream that is arriving.
-pub struct Intake<'a> {
-    receiver: &'a Receiver,
-    name: String,
-    peer: String,
-    of: StreamOf,
-    file: File,
-    length: u64,
-    longest: u64,
-    hash: Sha256,
-    /// Nobody else sends to the replica meanwhile.
-    _turn: OwnedMutexGuard<()>,
 }
 
 impl Receiver {
@@ -208,15 +191,9 @@ impl Receiver {
                 return Err(Error::NotNow(text));
             }
         };
-        let open = || {
-            let mut file = File::options().create(true).truncate(false).write(true).open(&place)?;
-            file.set_len(length)?;
-            file.seek(SeekFrom::End(0))?;
-            Ok(file)
-        };
-        let file = open().map_err(Error::file("open", &place))?;
-        let (name, peer) = (replica.to_owned(), peer.to_owned());
-        Ok(Intake { receiver: self, name, peer, of, file, length, longest, hash, _turn: turn })
+        let file = from(&place, length).map_err(Error::file("open", &place))?;
+        let begun = Begun { name: replica.to_owned(), peer: peer.to_owned(), of, length, longest, hash };
+        Intake::begin(self, begun, file, turn).await
     }
 
     /// What is known of the replica, if the point is still to be taken as it is sent.
@@ -231,62 +208,10 @@ impl Receiver {
     }
 }
 
-impl Intake<'_> {
-    /// Takes the next bytes.
-    pub fn take(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        // A disk that is busy may take its time, in which others of this process go on.
-        block_in_place(|| self.keep(bytes))
-    }
-
-    fn keep(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        let place = self.receiver.disk.stream(&self.name);
-        if full(&place)? {
-            self.receiver.disk.end_stream(&self.name)?;
-            return Err(Error::NoRoom(format!(
-                "the volume disk is full; what has arrived of {} is given up",
-                self.name
-            )));
-        }
-        self.length += bytes.len() as u64;
-        if self.length > self.longest {
-            self.receiver.disk.end_stream(&self.name)?;
-            return Err(Error::Damaged(format!(
-                "a point of {} is longer than a volume of its size can be; what has arrived is given up",
-                self.name
-            )));
-        }
-        self.file.write_all(bytes).map_err(Error::file("write", place))?;
-        self.hash.update(bytes);
-        Ok(())
-    }
-
-    /// All has come: makes the point of it. What is not what was sent, or not what was agreed on, is given up.
-    pub async fn end(self, length: u64, digest: &[u8]) -> Result<(), Error> {
-        let Self { receiver, name, peer, of, file, length: arrived, longest: _, hash, _turn } = self;
-        let place = receiver.disk.stream(&name);
-        // It is not brought to the disk: what a power cut leaves of it is hashed before anything is sent behind it.
-        drop(file);
-        if arrived != length || hash.finalize().as_slice() != digest {
-            receiver.disk.end_stream(&name)?;
-            return Err(Error::Damaged(format!(
-                "{arrived} bytes of a point of {name} have arrived, and they are not the {length} that were sent; they are given up"
-            )));
-        }
-        let made = receiver.make(&peer, &name, &of, place).await;
-        if matches!(made, Err(Error::Damaged(_) | Error::Tool { .. })) {
-            receiver.disk.end_stream(&name)?;
-        }
-        made
-    }
-}
-
 impl Receiver {
-    async fn make(&self, peer: &str, name: &str, of: &StreamOf, stream: PathBuf) -> Result<(), Error> {
-        looked_through(name, of, stream.clone()).await?;
-        let incoming = self.disk.incoming(name).await?;
-        receive(&stream, &incoming).await?;
-        let point = incoming.join(of.point.name());
-        let received = identity(&point).await?.received;
+    /// A point was received: it takes its place if it is what was sent and its right is not over by now.
+    pub(super) async fn settle(&self, peer: &str, name: &str, of: &StreamOf) -> Result<(), Error> {
+        let received = identity(&self.disk.incoming_of(name).join(of.point.name())).await?.received;
         if received != of.point.uuid {
             return Err(Error::Damaged(format!(
                 "a point of {name} was received as {received}, and {} was sent",
@@ -295,7 +220,6 @@ impl Receiver {
         }
         // What is on its way to the disk need not get there twice.
         self.disk.drop_stream(name)?;
-        // Its right may be over by now.
         let _state = self.settled(name).await;
         let spec = self.spec(peer, name)?;
         let mut replica = self.admitted(&spec, name, of)?;
@@ -306,19 +230,12 @@ impl Receiver {
     }
 }
 
-async fn looked_through(name: &str, of: &StreamOf, stream: PathBuf) -> Result<(), Error> {
-    let of = of.clone();
-    let look = move || {
-        let file = File::open(&stream).map_err(|e| e.to_string())?;
-        let parent = Some(of.parent.as_str()).filter(|p| !p.is_empty());
-        let point = of.point.name();
-        check(
-            BufReader::with_capacity(1 << 18, file),
-            Promised { name: &point, uuid: &of.point.uuid, parent },
-        )
-    };
-    let looked = tokio::task::spawn_blocking(look).await.unwrap_or_else(|error| Err(error.to_string()));
-    looked.map_err(|why| Error::Damaged(format!("what was sent as a point of {name} is none: {why}")))
+/// The file of a stream, to be written on behind so many bytes.
+fn from(place: &Path, length: u64) -> std::io::Result<File> {
+    let mut file = File::options().create(true).truncate(false).write(true).open(place)?;
+    file.set_len(length)?;
+    file.seek(SeekFrom::End(0))?;
+    Ok(file)
 }
 
 /// Length and hash of what has arrived.

@@ -91,7 +91,7 @@ impl Replication for Service {
         let mut intake = self.0.begin(&peer.0, &begin.replica, of, begin.offset).await?;
         loop {
             match next(&mut parts).await? {
-                Some(Piece::Data(bytes)) => intake.take(&bytes)?,
+                Some(Piece::Data(bytes)) => intake.take(&bytes).await?,
                 Some(Piece::End(end)) => {
                     intake.end(end.length, &end.digest).await?;
                     return Ok(Response::new(v1::SendReply {}));

@@ -4,17 +4,18 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::io::AsyncReadExt;
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use super::super::error::Error;
 use super::super::store::BTRFS;
-use super::super::tool::{end_within, failed};
 
-/// Time for a stream to be received: it is on the disk already, a terabyte takes less.
-const RECEIVE: Duration = Duration::from_hours(6);
+/// Time for what has come to be on its way to the disk.
+const RECEIVE: Duration = Duration::from_mins(30);
+/// Longest text of a program that is kept.
+const WORDS: u64 = 500;
 
-/// Bytes that `btrfs send` may be ahead by; an unprivileged process may have as many.
+/// Bytes that one end of a pipe may be ahead by; an unprivileged process may have as many.
 const PIPE: usize = 1 << 20;
 
 /// A stream that is being made.
@@ -83,10 +84,72 @@ impl Made {
     }
 }
 
-/// Makes a subvolume in a directory from a stream in a file.
-pub async fn receive(file: &Path, into: &Path) -> Result<(), Error> {
-    let what = format!("receive {}", file.display());
-    let words = ["receive".as_ref(), "-q".as_ref(), "-e".as_ref(), "-f".as_ref(), file, into];
-    let ended = end_within(RECEIVE, &what, BTRFS, words, &[]).await?;
-    if ended.code == Some(0) { Ok(()) } else { Err(failed(&what, BTRFS, &ended)) }
+/// A subvolume that is being made from a stream.
+pub struct Receiving {
+    child: Child,
+    /// Nothing: the stream has ended, or nobody takes it.
+    input: Option<ChildStdin>,
+    what: String,
+}
+
+impl Receiving {
+    /// In a directory.
+    pub fn begin(into: &Path) -> Result<Self, Error> {
+        let what = format!("receive into {}", into.display());
+        let fail = |said: String| Error::Tool { what: what.clone(), program: BTRFS, said };
+        let mut command = Command::new(BTRFS);
+        command.args(["receive", "-q", "-e"]).arg(into);
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn().map_err(|e| fail(e.to_string()))?;
+        let input = child.stdin.take();
+        if let Some(input) = &input {
+            let _ = rustix::pipe::fcntl_setpipe_size(input, PIPE);
+        }
+        Ok(Self { child, input, what })
+    }
+
+    /// The next bytes of the stream.
+    pub async fn put(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        let taken = match &mut self.input {
+            Some(input) => input.write_all(bytes).await.is_ok(),
+            None => false,
+        };
+        if taken {
+            return Ok(());
+        }
+        // Who ends before it has read everything says why.
+        self.end().await?;
+        Err(self.failed("it took no more".to_owned()))
+    }
+
+    /// That was all of it: whether the subvolume is made.
+    pub async fn end(&mut self) -> Result<(), Error> {
+        drop(self.input.take());
+        let mut words = String::new();
+        let Self { child, what: _, input: _ } = self;
+        let said = child.stderr.take();
+        let work = async {
+            if let Some(said) = said {
+                let _ = said.take(WORDS).read_to_string(&mut words).await;
+            }
+            child.wait().await
+        };
+        match tokio::time::timeout(RECEIVE, work).await {
+            Ok(Ok(status)) if status.success() => Ok(()),
+            Ok(Ok(status)) if words.trim().is_empty() => Err(self.failed(status.to_string())),
+            Ok(Ok(_)) => Err(self.failed(words.trim().to_owned())),
+            Ok(Err(error)) => Err(self.failed(error.to_string())),
+            Err(_) => Err(self.failed(format!("it took longer than {RECEIVE:?} after all had come"))),
+        }
+    }
+
+    /// It is not to be made.
+    pub async fn give_up(&mut self) {
+        // One that has ended cannot be ended.
+        let _ = self.child.kill().await;
+    }
+
+    fn failed(&self, said: String) -> Error {
+        Error::Tool { what: self.what.clone(), program: BTRFS, said }
+    }
 }
