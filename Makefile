@@ -24,10 +24,10 @@ check: ## format, lints, unit tests: no server, no root, minutes
 	tests/suites.sh format lint unit
 
 test: ## everything CI runs, with the time of each suite and its bound (root, for the lab)
-	tests/suites.sh format build lint unit rules tools tools-of-tests schema policies faults changes storms boundary volumes lab between city
+	tests/suites.sh format build lint unit rules model tools tools-of-tests schema policies faults changes storms boundary volumes lab between city
 
-soak: ## the suites on real servers and sites three times over, lab, faults, changes and storms in full once, and the mutants: a flaky pass is a failure (root)
-	tests/suites.sh build tools tools-of-tests schema policies city lab-full faults-full build-soak changes-full storms-full schema policies lab faults changes storms between boundary volumes schema policies lab faults changes storms between boundary volumes
+soak: ## the suites on real servers and sites three times over, model, lab, faults, changes and storms in full once, and the mutants: a flaky pass is a failure (root)
+	tests/suites.sh build model-full tools tools-of-tests schema policies city lab-full faults-full build-soak changes-full storms-full schema policies lab faults changes storms between boundary volumes schema policies lab faults changes storms between boundary volumes
 	tests/mutants.sh
 
 mutants: ## break one safety property after another in a copy, and see its test fail; NAMES="sweeper-off" chooses (root)

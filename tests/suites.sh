@@ -25,6 +25,8 @@ bound() {
     lint) echo 480 ;;
     unit) echo 300 ;;
     rules) echo 60 ;;
+    model) echo 300 ;;
+    model-full) echo 3600 ;;
     tools) echo 1080 ;;
     tools-of-tests) echo 480 ;;
     schema) echo 180 ;;
@@ -54,6 +56,9 @@ command_of() {
     # and so another compilation of it.
     unit) echo "$cargo test --locked --workspace --no-fail-fast --lib --bins --test drift --test samples" ;;
     rules) echo "$cargo test --locked --workspace --no-fail-fast --test crate_rules --test house_rules --test bozhou" ;;
+    # Model and checker are compiled with optimisation in every profile.
+    model) echo "$cargo test --locked --workspace --test model -- --nocapture" ;;
+    model-full) echo "env YUNTING_MODEL=full $cargo test --locked --workspace --test model -- --nocapture" ;;
     tools) echo "${CARGO_TARGET_DIR:-target}/debug/yunting-tools" ;; # built by `build`
     tools-of-tests) echo "${CARGO_TARGET_DIR:-target}/debug/yunting-tools of-tests" ;;
     schema) echo "$cargo test --locked --workspace --test schema" ;;

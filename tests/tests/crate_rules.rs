@@ -94,8 +94,17 @@ fn the_plan_is_pure() {
 }
 
 #[test]
-fn the_authority_knows_no_kubernetes() {
+fn the_authority_is_pure_and_knows_no_kubernetes() {
     let closures = Closures::read();
+    assert!(closures.of("yunting-authority").is_some());
+    closures.forbid("yunting-authority", &CLIENTS);
+    closures.forbid("yunting-authority", &RUNTIMES);
+    closures.forbid(
+        "yunting-authority",
+        &["etcd-client", "tonic", "rustls", "yunting-plan", "yunting-controller"],
+    );
+    let silent = ["rand", "getrandom", "fastrand", "tracing", "log", "jiff", "chrono", "time", "rustix"];
+    direct("yunting-authority", &silent);
     closures
         .forbid("yunting-authority", &["kube", "kube-core", "kube-client", "k8s-openapi", "yunting-crds"]);
 }
@@ -111,12 +120,19 @@ fn the_api_and_the_command_line_stay_at_their_side() {
 fn nothing_of_the_product_is_built_from_its_tests() {
     let closures = Closures::read();
     for name in closures.0.keys().filter(|name| {
-        !["yunting-tests", "yunting-lab", "yunting-hall", "yunting-faults", "yunting-bench"]
+        !["yunting-tests", "yunting-lab", "yunting-hall", "yunting-faults", "yunting-bench", "yunting-model"]
             .contains(&name.as_str())
     }) {
         closures.forbid(
             name,
-            &["yunting-tests", "yunting-lab", "yunting-hall", "yunting-faults", "yunting-bench"],
+            &[
+                "yunting-tests",
+                "yunting-lab",
+                "yunting-hall",
+                "yunting-faults",
+                "yunting-bench",
+                "yunting-model",
+            ],
         );
     }
     closures.forbid("yunting-tests", &["yunting-bench"]);
@@ -124,6 +140,22 @@ fn nothing_of_the_product_is_built_from_its_tests() {
     closures
         .forbid("yunting-faults", &["yunting-tests", "yunting-lab", "yunting-controller", "yunting-crds"]);
     closures.forbid("yunting-hall", &["yunting-tests", "yunting-lab", "yunting-controller", "yunting-crds"]);
+}
+
+/// Rules of the authority that are not the sound ones: only the model checker has them.
+#[test]
+fn the_product_has_only_sound_rules() {
+    let pattern = r"impl(<[^>]*>)? (\w+::)*Rules for";
+    let output = Command::new("git")
+        .args(["grep", "-l", "-E", pattern, "--", "*.rs", ":!tests/tests/crate_rules.rs"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let found: Vec<_> = text.lines().collect();
+    assert_eq!(found, ["controller/authority/src/protocol/rules.rs", "tests/model/src/mutants.rs"]);
+    let rules = std::fs::read_to_string(root().join(found[0])).unwrap();
+    assert!(rules.contains("impl Rules for Sound {}"), "the sound rules are the defaults, all of them");
 }
 
 #[test]
