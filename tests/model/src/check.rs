@@ -13,6 +13,9 @@ use crate::steps::{
 };
 use crate::world::{Bounds, Ended, Node, World};
 
+/// What is asked of a state.
+type Asks<M> = fn(&M, &World) -> bool;
+
 impl<R: Rules + 'static> Model for Authority<R> {
     type State = World;
     type Action = Step;
@@ -32,7 +35,7 @@ impl<R: Rules + 'static> Model for Authority<R> {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        let always: [(&'static str, fn(&Self, &World) -> bool); 9] = [
+        let always: [(&'static str, Asks<Self>); 9] = [
             ("I1", |m, w| m.bounds.forgotten || one_site(&m.bounds, w)),
             ("I2", |_, w| w.broken != Some("I2")),
             ("I3", |_, w| w.broken != Some("I3")),
@@ -43,7 +46,7 @@ impl<R: Rules + 'static> Model for Authority<R> {
             ("I11", |_, w| w.broken != Some("I11")),
             ("I12", |_, w| w.broken != Some("I12")),
         ];
-        let sometimes: [(&'static str, fn(&Self, &World) -> bool); 8] = [
+        let sometimes: [(&'static str, Asks<Self>); 8] = [
             (OPEN, |m, w| open_at(&m.bounds, w, 0)),
             (HELD_AFTER_WAIT, |_, w| w.ended == Ended::Waited && w.store.record.holder == Some(1)),
             (HELD_AFTER_WORD, |_, w| w.ended == Ended::Acknowledged && w.store.record.holder == Some(1)),

@@ -135,7 +135,7 @@ pub fn rec(bounds: &Bounds, record: &Record) -> Rec {
 }
 
 /// This boot is 2, the one before it 1; only whether they are the same is ever asked.
-fn durable(disk: &Disk) -> Durable {
+fn durable(disk: Disk) -> Durable {
     let kept = |(tok, until): (Tok, Option<u8>)| {
         (GROUP, Kept { token: token(tok), until: until.map(ahead), running: None })
     };
@@ -184,8 +184,8 @@ pub fn holder(bounds: &Bounds, number: usize, node: &Node) -> Holder {
         cluster: ClusterId(node.cluster.into()),
         generation: node.generation.into(),
         revision: Revision(node.revision.into()),
-        disk: Some(durable(&node.disk)),
-        writing: node.writing.as_ref().map(durable),
+        disk: Some(durable(node.disk)),
+        writing: node.writing.map(durable),
         outstanding: node
             .asked
             .map(|(nonce, age)| Outstanding { nonce: Nonce(nonce.into()), sent: now() - Millis(age.into()) }),
@@ -245,7 +245,7 @@ pub fn keep(bounds: &Bounds, node: &mut Node, process: Holder) {
 
 /// What a process finds when it starts.
 pub fn found(node: &Node) -> Durable {
-    durable(&node.disk)
+    durable(node.disk)
 }
 
 /// What an answer is as the crate has it.

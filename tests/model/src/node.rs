@@ -60,10 +60,14 @@ fn carry_out<R: Rules>(
                 acts(world, n, token);
                 world.nodes[n].word = Some(token);
             }
-            // What takes its time is in the process's own state: the disk, the gate and the reading of it.
-            Command::Store(_) | Command::Open(..) | Command::ReadBack(..) => (),
-            // Pods are not in the model, and who refuses does nothing else.
-            Command::Stop(_) | Command::Renew(_) | Command::Refused(_) => (),
+            // What takes its time is in the process's own state: the disk, the gate and the reading of it. Pods are not in
+            // the model, and who refuses does nothing else.
+            Command::Store(_)
+            | Command::Open(..)
+            | Command::ReadBack(..)
+            | Command::Stop(_)
+            | Command::Renew(_)
+            | Command::Refused(_) => (),
         }
     }
     codec::keep(bounds, &mut world.nodes[n], process);

@@ -13,6 +13,8 @@ use yunting_model::{caught, holds, holds_in_full, holds_under, mutants, slices};
 static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 type Told = Result<String, String>;
+/// A search and its name.
+type Search = (&'static str, fn() -> Told);
 
 fn main() -> ExitCode {
     let full = std::env::var("YUNTING_MODEL").is_ok_and(|form| form == "full");
@@ -30,7 +32,7 @@ fn trial(name: String, test: impl FnOnce() -> Told + Send + 'static) -> Trial {
     })
 }
 
-fn sound() -> Vec<(&'static str, fn() -> Told)> {
+fn sound() -> Vec<Search> {
     vec![
         ("holds::nodes", || holds(slices::NODES)),
         ("holds::pair", || holds(slices::PAIR)),
@@ -48,7 +50,7 @@ fn sound() -> Vec<(&'static str, fn() -> Told)> {
     ]
 }
 
-fn broken() -> Vec<(&'static str, fn() -> Told)> {
+fn broken() -> Vec<Search> {
     const TWO: &[&str] = &["I1", "I4"];
     vec![
         ("catches::w_one_tick_short", || caught::<mutants::WaitTooShort>(slices::CLOCKS, TWO)),

@@ -220,6 +220,7 @@ impl Receiver {
         }
         // What is on its way to the disk need not get there twice.
         self.disk.drop_stream(name)?;
+        // Its right may be over by now.
         let _state = self.settled(name).await;
         let spec = self.spec(peer, name)?;
         let mut replica = self.admitted(&spec, name, of)?;
