@@ -117,15 +117,15 @@ pub const RESTORE_OTHER: Slice = (
 
 /// Larger bounds, for hours that nobody waits for.
 pub const FULL: &[Slice] = &[
-    (
-        Bounds { name: "nodes, full", slow_parts: &[true, false, false], epochs: 3, aborts: true, ..NODES.0 },
-        BOTH,
-    ),
+    (Bounds { name: "nodes, full", slow_parts: &[true, false, false], ..NODES.0 }, NODES.1),
     (Bounds { name: "gate, full", epochs: 3, ..GATE.0 }, FIRST),
     (Bounds { name: "leaders, full", terms: 3, epochs: 4, ..LEADERS.0 }, FIRST),
     (Bounds { name: "unknown, full", leaders: 2, terms: 3, ..UNKNOWN.0 }, FIRST),
     (Bounds { name: "clocks, full", sites: &[0, 1], epochs: 3, ..CLOCKS.0 }, BOTH),
-    (Bounds { name: "restore, full", sites: &[0, 1], slow_parts: &[false; 2], epochs: 2, ..RESTORE.0 }, BOTH),
+    (
+        Bounds { name: "restore, full", sites: &[0, 1], slow_parts: &[false; 2], epochs: 2, ..RESTORE.0 },
+        &[OPEN, OPEN_AFTER_WAIT, OPEN_AFTER_WORD, OPEN_AFTER_RESTORE],
+    ),
 ];
 
 /// The same, and members of the old store go on answering. Nobody promises that the sites agree then: that old members are
