@@ -19,6 +19,7 @@ use yunting_crds::replication::Point;
 use yunting_crds::volume_replica::ReplicaState;
 use yunting_lab::pki::Authority;
 use yunting_plan::replication::Sending;
+use yunting_tests::node::process::eventually;
 
 use super::pair::{
     NAME, Pair, REPLICA, SIZE, TEXT, VDC, VOLUME, asked, confirmed, machine, noise, remote, remove, serve,
@@ -141,6 +142,12 @@ async fn cutting(to: SocketAddr, after: Arc<AtomicU64>) -> SocketAddr {
     at
 }
 
+/// What was made of a stream that is cut goes, and only the stream stays.
+fn cleared(pair: &Pair, before: &[String]) {
+    let look = || (pair.abroad.subvolumes() == before).then_some(());
+    tokio::task::block_in_place(|| eventually("half a point goes", look)).unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_is_cut_goes_on_where_it_was() {
     let pair = Pair::new().await;
@@ -150,9 +157,11 @@ async fn a_stream_that_is_cut_goes_on_where_it_was() {
     let (point, state) = (pair.point(1, 1).await, Sending::default());
     let left = Arc::new(AtomicU64::new(10 << 20));
     let wire = cutting(pair.at, left.clone()).await;
+    let before = pair.abroad.subvolumes();
     let cut = pair.send(&sender, wire, &state, &point).await.unwrap_err();
     println!("{}", chain(&cut));
     assert!(pair.points_abroad().is_empty(), "half a point");
+    cleared(&pair, &before);
     // Both ends anew: what has arrived is on the disk.
     let (_, at) = serve(&pair.abroad, &pair.authority, &pair.spec).await;
     let sent = pair.send(&pair.sender(), at, &state, &point).await.unwrap();
@@ -162,7 +171,9 @@ async fn a_stream_that_is_cut_goes_on_where_it_was() {
     write(&open.join("more"), &noise(4 << 20));
     let next = pair.point(1, 2).await;
     left.store(2 << 20, Ordering::SeqCst);
+    let before = pair.abroad.subvolumes();
     pair.send(&sender, wire, &confirmed(&point), &next).await.unwrap_err();
+    cleared(&pair, &before);
     let stream = pair.abroad.points().stream(REPLICA);
     let mut arrived = fs::read(&stream).unwrap();
     assert!(arrived.len() > 1 << 19, "{}", arrived.len());

@@ -314,4 +314,4 @@ pub(super) fn restored(old: &Record) -> Record {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

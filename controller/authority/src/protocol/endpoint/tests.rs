@@ -1,4 +1,5 @@
 use super::*;
+use crate::protocol::record::tests::active;
 use crate::protocol::record::{Method, Seat};
 use crate::protocol::token::{BootId, Token};
 use crate::protocol::{Sound, timing::Profile};
@@ -11,20 +12,9 @@ fn identity(site: &str, node: &str) -> Identity {
 
 fn fencing() -> Record {
     let timing = Profile::Fast.timing();
-    let active = Record {
-        token: Token { generation: 1, epoch: 1 },
-        holder: Some("a".parse().unwrap()),
-        phase: record::Phase::Active,
-        from: None,
-        to: None,
-        run: None,
-        timing,
-        longest: timing.wait::<Sound>(),
-        members: String::new(),
-        replicas: ["d".parse().unwrap()].into(),
-        volumes: [].into(),
-        moved: None,
-    };
+    let replicas = ["d".parse().unwrap()].into();
+    let token = Token { generation: 1, epoch: 1 };
+    let active = Record { token, timing, longest: timing.wait::<Sound>(), replicas, ..active("a") };
     active.fenced::<Sound>(None, Seat { site: "b".parse().unwrap(), node: None }, "r").unwrap()
 }
 

@@ -1,5 +1,6 @@
 use super::*;
-use crate::protocol::record::{Phase, Seat};
+use crate::protocol::record::tests::active;
+use crate::protocol::record::Seat;
 use crate::protocol::timing::{Millis, Profile};
 use crate::protocol::{Sound, record::Record};
 
@@ -8,20 +9,7 @@ const BOOT: BootId = BootId(1);
 
 fn record(site: &str, epoch: u64) -> Record {
     let timing = Profile::Fast.timing();
-    Record {
-        token: token(epoch),
-        holder: Some(site.parse().unwrap()),
-        phase: Phase::Active,
-        from: None,
-        to: None,
-        run: None,
-        timing,
-        longest: timing.wait::<Sound>(),
-        members: String::new(),
-        replicas: [].into(),
-        volumes: [].into(),
-        moved: None,
-    }
+    Record { token: token(epoch), timing, longest: timing.wait::<Sound>(), ..active(site) }
 }
 
 fn token(epoch: u64) -> Token {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::protocol::record::tests::active;
 use crate::protocol::record::{Method, Seat};
 use crate::protocol::timing::{Millis, Profile};
 use crate::protocol::{Sound, timing::Timing};
@@ -16,20 +17,8 @@ fn w() -> Millis {
 }
 
 fn fencing() -> Known {
-    let active = Record {
-        token: Token { generation: 1, epoch: 1 },
-        holder: Some("a".parse().unwrap()),
-        phase: Phase::Active,
-        from: None,
-        to: None,
-        run: None,
-        timing: timing(),
-        longest: w(),
-        members: String::new(),
-        replicas: [].into(),
-        volumes: [].into(),
-        moved: None,
-    };
+    let token = Token { generation: 1, epoch: 1 };
+    let active = Record { token, timing: timing(), longest: w(), ..active("a") };
     let to = Seat { site: "b".parse().unwrap(), node: None };
     Known { record: active.fenced::<Sound>(None, to, "r").unwrap(), changed: Revision(30) }
 }

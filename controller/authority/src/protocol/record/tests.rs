@@ -8,6 +8,7 @@ fn seat(site: &str) -> Seat {
     Seat { site: site.parse().unwrap(), node: None }
 }
 
+/// A record under which a site holds.
 pub(in crate::protocol) fn active(site: &str) -> Record {
     let timing = Profile::Standard.timing();
     Record {

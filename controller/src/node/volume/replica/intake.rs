@@ -137,13 +137,21 @@ impl<'a> Intake<'a> {
         self.receiver.settle(peer, name, of).await
     }
 
+    /// Nothing more comes. What has arrived stays for the next try; what was made of it would be in others' way until then.
+    pub async fn cut(mut self) -> Result<(), Error> {
+        self.clear().await
+    }
+
+    async fn clear(&mut self) -> Result<(), Error> {
+        self.receiving.give_up().await;
+        self.receiver.disk.clear_incoming(&self.begun.name).await
+    }
+
     /// The same again would end the same, or what is here is in others' way: nothing of it is kept.
     async fn unless_worthless(&mut self, done: Result<(), Error>) -> Result<(), Error> {
         if matches!(done, Err(Error::Damaged(_) | Error::Tool { .. } | Error::NoRoom(_))) {
-            let (disk, name) = (&self.receiver.disk, &self.begun.name);
-            disk.end_stream(name)?;
-            self.receiving.give_up().await;
-            disk.clear_incoming(name).await?;
+            self.receiver.disk.end_stream(&self.begun.name)?;
+            self.clear().await?;
         }
         done
     }

@@ -1,5 +1,6 @@
-//! The end that receives: says which points are wanted, and gives a point its place when its stream was whole. The plan decides, when a stream begins and again when it has ended; the highest token that was seen is on the disk before
-//! anything is taken under it.
+//! The end that receives: says which points are wanted, and gives a point its place when its stream was whole. The plan
+//! decides, when a stream begins and again when it has ended; the highest token that was seen is on the disk before anything is
+//! taken under it.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};

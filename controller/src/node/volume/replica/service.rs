@@ -82,24 +82,34 @@ impl Replication for Service {
     }
 
     async fn send(&self, request: Request<Streaming<v1::Part>>) -> Result<Response<v1::SendReply>, Status> {
-        let peer = peer(&request)?;
-        let mut parts = request.into_inner();
-        let Some(Piece::Begin(begin)) = next(&mut parts).await? else {
-            return Err(Status::invalid_argument("a stream begins with `begin`"));
-        };
-        let of = StreamOf { point: point(begin.point)?, parent: begin.parent };
-        let mut intake = self.0.begin(&peer.0, &begin.replica, of, begin.offset).await?;
-        loop {
-            match next(&mut parts).await? {
-                Some(Piece::Data(bytes)) => intake.take(&bytes).await?,
-                Some(Piece::End(end)) => {
-                    intake.end(end.length, &end.digest).await?;
-                    return Ok(Response::new(v1::SendReply {}));
-                }
-                // What has arrived stays for the next try.
-                _ => return Err(Status::aborted("the stream ended without `end`")),
+        let (receiver, peer) = (self.0.clone(), peer(&request)?);
+        // On its own: a connection that is gone ends what waits for the answer, and not what has to be cleared away.
+        let taking = tokio::spawn(async move { take(&receiver, &peer.0, request.into_inner()).await });
+        let taken = taking.await.map_err(|_| Status::internal("whoever took the stream has ended"))?;
+        taken.map(|()| Response::new(v1::SendReply {}))
+    }
+}
+
+/// Takes a stream to its end, or to where it is cut.
+async fn take(receiver: &Receiver, peer: &str, mut parts: Streaming<v1::Part>) -> Result<(), Status> {
+    let Some(Piece::Begin(begin)) = next(&mut parts).await? else {
+        return Err(Status::invalid_argument("a stream begins with `begin`"));
+    };
+    let of = StreamOf { point: point(begin.point)?, parent: begin.parent };
+    let mut intake = receiver.begin(peer, &begin.replica, of, begin.offset).await?;
+    loop {
+        let cut = match next(&mut parts).await {
+            Ok(Some(Piece::Data(bytes))) => {
+                intake.take(&bytes).await?;
+                continue;
             }
-        }
+            Ok(Some(Piece::End(end))) => return Ok(intake.end(end.length, &end.digest).await?),
+            Ok(Some(Piece::Begin(_))) => Status::invalid_argument("a stream begins once"),
+            Ok(None) => Status::aborted("the stream ended without `end`"),
+            Err(cut) => cut,
+        };
+        intake.cut().await?;
+        return Err(cut);
     }
 }
 
