@@ -116,10 +116,25 @@ fn what_comes_in_the_clear_is_dropped_though_it_is_declared() {
     assert!(away.world.reaches(&caller, db.ip(), 5432).unwrap(), "nothing is closed yet");
     home.guard().unwrap();
     assert!(!away.world.reaches(&caller, db.ip(), 5432).unwrap(), "it came in the clear");
-    // And the other end sends nothing so, either.
-    home.world.nft("delete table inet yunting").unwrap();
+}
+
+#[test]
+fn what_is_declared_does_not_leave_in_the_clear() {
+    let across = Across::start().unwrap();
+    let away = &across.away;
+    // That nothing comes back says nothing of what has left: it is looked for on the wire.
+    let mut open = call(away, across.home.at("db", 5432));
+    assert!(comes_back(&open), "nothing is closed yet");
     away.guard().unwrap();
-    assert!(!away.world.reaches(&caller, db.ip(), 5432).unwrap(), "it left in the clear");
+    let tap = Tap::start(&across.wire(), TEXT.to_owned()).unwrap();
+    open.write_all(TEXT.as_bytes()).unwrap();
+    assert!(!comes_back(&open), "it crosses in the clear");
+    assert_eq!(tap.heard().unwrap().found, 0, "it left in the clear");
+    // What waited leaves, and is heard, where nothing holds it.
+    let tap = Tap::start(&across.wire(), TEXT.to_owned()).unwrap();
+    away.world.nft("delete table inet yunting").unwrap();
+    assert!(late(&open));
+    assert!(tap.heard().unwrap().found > 0, "what is in the clear was not heard");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 use super::*;
-use crate::protocol::record::tests::active;
 use crate::protocol::record::Seat;
+use crate::protocol::record::tests::active;
 use crate::protocol::timing::{Millis, Profile};
 use crate::protocol::{Sound, record::Record};
 
